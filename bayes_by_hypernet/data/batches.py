@@ -1,0 +1,62 @@
+"""Training batches as a function of (seed, step), so that a run can stop and resume anywhere."""
+
+import tensorflow as tf
+
+
+def steps_per_epoch(num_examples, batch_size):
+    """Returns the number of full batches of an epoch; the rest changes with every shuffle."""
+    if not 1 <= batch_size <= num_examples:
+        raise ValueError(
+            "Argument `batch_size` must be between 1 and the number of training examples, "
+            f"{num_examples}. Received: batch_size={batch_size}"
+        )
+    return num_examples // batch_size
+
+
+def training_batches(
+    examples, batch_size, seed, first_step, last_step, num_replicas=1, replicas=(0,)
+):
+    """Returns a `tf.data.Dataset` of the batches of steps `first_step` to `last_step - 1`.
+
+    Epoch e visits the examples in a permutation that (seed, e) decides. With several replicas
+    every global batch is divided among them in order, so that its examples do not depend on their
+    number; the elements are the parts of this worker's `replicas`, one after the other.
+
+    Args:
+        examples: `Examples`, images `(N, height, width, channels)` and labels `(N,)`.
+        batch_size: Global batch size, divisible by `num_replicas`.
+        seed: Integer.
+        first_step, last_step: Global steps, counted from 0.
+        num_replicas: Number of replicas in all.
+        replicas: Indices of this worker's replicas.
+
+    Returns:
+        Dataset of `(images, labels)`, `(batch_size / num_replicas, ...)`.
+    """
+    num_examples = len(examples.labels)
+    num_steps = steps_per_epoch(num_examples, batch_size)
+    if batch_size % num_replicas:
+        raise ValueError(
+            f"Argument `batch_size` must be divisible by the number of replicas, {num_replicas}. "
+            f"Received: batch_size={batch_size}"
+        )
+    images, labels = tf.constant(examples.images), tf.constant(examples.labels)
+
+    def epoch_batches(epoch):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(num_examples), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
+        )
+        batches = tf.reshape(
+            order[: num_steps * batch_size], (num_steps, num_replicas, batch_size // num_replicas)
+        )
+        return tf.data.Dataset.from_tensor_slices(tf.gather(batches, list(replicas), axis=1))
+
+    def take(indices):
+        return tf.gather(images, indices), tf.gather(labels, indices)
+
+    epochs = tf.data.Dataset.range(first_step // num_steps, -(-last_step // num_steps))
+    batches = epochs.flat_map(epoch_batches).skip(first_step % num_steps)
+    batches = batches.take(last_step - first_step).unbatch()
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.map(take).prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -1,0 +1,139 @@
+"""The kernel estimate of KL(q || p) from samples (Eq. 2), as the paper's runs use it."""
+
+import tensorflow as tf
+
+from bayes_by_hypernet.ops import kernel_kl as tensorflow_kernel_kl
+
+ESTIMATORS = ("independent", "full")
+IMPLEMENTATIONS = ("auto", "custom_op", "tensorflow")
+
+
+def kernel_kl(posterior_samples, prior_samples, estimator="independent", implementation="auto"):
+    """Nearest-neighbour estimate of KL(q || p) from samples (Eq. 2).
+
+    With `estimator="independent"`, the paper's choice, each weight is a one-dimensional problem:
+
+    ```
+    to_prior[i, k] = min over j of |w_q[i, k] - w_p[j, k]|
+    to_self[i, k]  = min over j != i of |w_q[i, k] - w_q[j, k]|
+    kl = sum over k of (mean over i of log(to_prior / to_self) + log(m / (n - 1)))
+    ```
+
+    With `estimator="full"` all weights are one point in a space of `num_weights` dimensions:
+
+    ```
+    to_prior[i] = min over j of ||w_q[i] - w_p[j]||
+    to_self[i]  = min over j != i of ||w_q[i] - w_q[j]||
+    kl = num_weights * mean over i of log(to_prior / to_self) + log(m / (n - 1))
+    ```
+
+    Noisy and possibly negative. It approaches the divergence as n and m grow; at n = m = 5,
+    `independent` is off by +0.03 nats per weight for q = N(0, 1) = p, +0.09 for N(0, 0.1^2) and
+    -0.27 for N(2, 0.1^2), in expectation. `independent` sees the marginals of single weights only.
+    `full` needs a density of all weights jointly: where all of them are functions of one shared
+    z of dimension 1, that posterior is a curve, its KL is infinite, and the estimate is merely a
+    regulariser.
+
+    Distances are `sqrt(d^2 + 1e-8)`, so that the value and the gradient are finite for identical
+    samples. Samples at exactly the same distance share the gradient equally. Gradients flow to
+    both arguments.
+
+    Deviation from the authors' code: it adds `log(m / (n - 1))` once per weight in `full` too, and
+    it guards the quotient and the logarithm with another 1e-8 each.
+
+    Args:
+        posterior_samples: Tensor `(n, num_weights)` or `(n, *weight_shape)`, n >= 2, or a list of
+            such tensors, one per weight tensor of a network: `independent` sums over them, `full`
+            joins them. Half precision is cast to float32.
+        prior_samples: Tensor `(m, num_weights)` or a list, as `posterior_samples`; m >= 1. Cast to
+            the dtype of the posterior samples.
+        estimator: `"independent"` or `"full"`.
+        implementation: `"tensorflow"`; `"custom_op"`, which this build does not have; or `"auto"`,
+            the fastest one there is.
+
+    Returns:
+        Scalar tensor, in nats, scaled by nothing (see `scaled_kl`): float64 where the posterior
+        samples are, else float32.
+
+    Raises:
+        ValueError: If `estimator` or `implementation` is unknown, n < 2, m < 1, n or m is not known
+            statically, samples of one argument disagree on their number, the two arguments disagree
+            on the number of weights or of tensors, or samples are not floating-point.
+        NotImplementedError: If `implementation="custom_op"`.
+    """
+    _check_choice("estimator", estimator, ESTIMATORS)
+    _check_choice("implementation", implementation, IMPLEMENTATIONS)
+    if implementation == "custom_op":
+        raise NotImplementedError(
+            "This build of bayes_by_hypernet has no custom op. Pass implementation='auto' or "
+            "'tensorflow'. Received: implementation='custom_op'"
+        )
+    q = _as_matrices("posterior_samples", posterior_samples)
+    dtype = tf.float64 if any(piece.dtype == tf.float64 for piece in q) else tf.float32
+    p = _as_matrices("prior_samples", prior_samples)
+    _check_counts(q, p)
+    q = [tf.cast(piece, dtype) for piece in q]
+    p = [tf.cast(piece, dtype) for piece in p]
+    if estimator == "full":
+        return tensorflow_kernel_kl.full_kl(q, p)
+    return tensorflow_kernel_kl.independent_kl(_joined(q), _joined(p))
+
+
+def _joined(pieces):
+    """One tensor `(samples, num_weights)`: a sum over many small tensors would cost more."""
+    return pieces[0] if len(pieces) == 1 else tf.concat(pieces, axis=1)
+
+
+def _as_matrices(name, samples):
+    """List of tensors `(samples, num_weights_l)` from a tensor or a list of tensors."""
+    if not (isinstance(samples, (list, tuple)) and all(hasattr(s, "shape") for s in samples)):
+        samples = [samples]  # a nested list of numbers is one tensor
+    if not samples:
+        raise ValueError(f"Argument `{name}` must hold at least one tensor. Received: {name}=[]")
+    matrices = []
+    for piece in map(tf.convert_to_tensor, samples):
+        if not piece.dtype.is_floating:
+            raise ValueError(
+                f"Argument `{name}` must be floating-point. Received: dtype={piece.dtype.name}"
+            )
+        if not piece.shape.rank or piece.shape[0] is None:
+            raise ValueError(
+                f"Argument `{name}` must have a statically known number of samples, its first "
+                f"dimension. Received: shape={piece.shape}"
+            )
+        known = piece.shape[1:].num_elements()
+        width = tf.reduce_prod(tf.shape(piece)[1:]) if known is None else known
+        matrices.append(tf.reshape(piece, (piece.shape[0], width)))
+    if len({piece.shape[0] for piece in matrices}) > 1:
+        raise ValueError(
+            f"Argument `{name}` must hold tensors with the same number of samples. "
+            f"Received: shapes={[tuple(piece.shape) for piece in samples]}"
+        )
+    return matrices
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"Argument `{name}` must be one of {choices}. Received: {name}={value!r}")
+
+
+def _check_counts(q, p):
+    if q[0].shape[0] < 2:
+        raise ValueError(
+            "Argument `posterior_samples` must hold at least 2 samples, since Eq. 2 compares each "
+            f"sample with its nearest other. Received: num_samples={q[0].shape[0]}"
+        )
+    if p[0].shape[0] < 1:
+        raise ValueError(
+            "Argument `prior_samples` must hold at least 1 sample. "
+            f"Received: num_samples={p[0].shape[0]}"
+        )
+    widths = [[piece.shape[1] for piece in pieces] for pieces in (q, p)]
+    agree = len(q) == len(p) and all(
+        a == b or a is None or b is None for a, b in zip(*widths, strict=True)
+    )
+    if not agree:
+        raise ValueError(
+            "Arguments `posterior_samples` and `prior_samples` must agree on `num_weights`, for "
+            f"each tensor of a list. Received: num_weights={widths[0]} and {widths[1]}"
+        )

@@ -1,0 +1,202 @@
+"""One run: data, method, training, measures, export, from a configuration to `results.json`."""
+
+import logging
+import os
+import platform
+from importlib import metadata
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bayes_by_hypernet import metrics, protocols, randomness
+from bayes_by_hypernet.data import Examples
+from bayes_by_hypernet.export import export
+from bayes_by_hypernet.posterior import Posterior
+from bayes_by_hypernet.prediction import Predictor, categorical_prediction
+from bayes_by_hypernet.run_directory import RunDirectory
+from bayes_by_hypernet.training import FusedAdam, Plan, Trainer, is_chief
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+INPUT_RANGE = (0.0, 1.0)
+LONG_RUN_SECONDS = 600
+PACKAGES = (
+    "bayes-by-hypernet",
+    "tensorflow",
+    "keras",
+    "tensorflow-probability",
+    "tensorflow-datasets",
+    "numpy",
+)
+
+
+def run(
+    config,
+    dataset,
+    workdir,
+    strategy=None,
+    overwrite=False,
+    steps_per_call=10,
+    checkpoint_minutes=5.0,
+):
+    """Runs, resumes, or only reads a finished run.
+
+    Args:
+        config: `RunConfig`.
+        dataset: `Dataset` that the configuration names.
+        workdir: Run directory.
+        strategy: `tf.distribute.Strategy`; None: the current one.
+        overwrite: Whether to start anew where the directory holds a run.
+        steps_per_call: Training steps of one call into TensorFlow.
+        checkpoint_minutes: At most one checkpoint in this many minutes, besides the last.
+
+    Returns:
+        The contents of `results.json`; None on workers other than the chief.
+
+    Raises:
+        RunDirectoryError: If the directory belongs to another configuration or can't be written.
+        NonFiniteLossError: If the loss becomes NaN or infinite.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    chief = is_chief(strategy)
+    fingerprint = dataset.fingerprint()
+    directory = RunDirectory(workdir, config, fingerprint, overwrite, writer=chief)
+    if directory.results:
+        logger.info("The run in %s is complete; these are its results.", directory.path)
+        return directory.results
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        method = config.make_method()
+        optimizer = FusedAdam(config.learning_rate, epsilon=protocols.ADAM_EPSILON)
+    train = dataset.train
+    if config.max_train_examples:
+        train = Examples(*(a[: config.max_train_examples] for a in (train.images, train.labels)))
+    plan = Plan(
+        config.epochs,
+        config.batch_size,
+        config.seed,
+        config.annealing_start_epoch,
+        config.annealing_epochs,
+        config.temperature,
+        steps_per_call,
+        checkpoint_minutes,
+    )
+    trainer = Trainer(method, optimizer, train, plan, directory.path, strategy)
+    restored = trainer.restore()
+    if restored:
+        logger.info("Resuming at step %d from %s.", int(trainer.step.numpy()), restored)
+    predictor = Predictor(method)
+    num_samples = protocols.NUM_VALIDATION_SAMPLES if method.is_stochastic else 1
+    history = trainer.run(
+        lambda: _validate(predictor, dataset.validation, config.seed, num_samples), _announce
+    )
+    if not chief:
+        return None
+    results = {
+        "schema_version": SCHEMA_VERSION,
+        **config.flat(),
+        **evaluate(predictor, method, dataset, config),
+        "train_seconds": round(float(trainer.train_seconds.numpy()), 1),
+        "ms_per_step": _median(epoch["ms_per_step"] for epoch in history),
+        "validation_error_percent": history[-1]["validation_error_percent"],
+        "num_train_examples": len(train.labels),
+        "num_weights": method.num_weights,
+        "num_parameters": method.num_parameters,
+        "fallback_reason": dataset.fallback_reason,
+        "hardware": hardware(),
+        "strategy": type(strategy).__name__,
+        "num_replicas": strategy.num_replicas_in_sync,
+        "versions": versions(),
+        "data_fingerprint": fingerprint,
+        "config": config.flat(),
+        "complete": True,
+    }
+    logger.info("Exporting the SavedModel.")
+    export(Posterior(method, config), directory.path / "saved_model", INPUT_RANGE)
+    directory.write_results(results)
+    return results
+
+
+def evaluate(predictor, method, dataset, config):
+    """Returns the measures of the protocol on the test set and the outliers, by name."""
+    num_samples = config.num_predictive_samples if method.is_stochastic else 1
+    test, outliers = (
+        _predict(predictor, images, num_samples, config.seed, what)
+        for images, what in ((dataset.test.images, "test images"), (dataset.outliers, "outliers"))
+    )
+    labels = dataset.test.labels
+    return {
+        "error_percent": metrics.error_percent(test.mean, labels),
+        "in_auc": metrics.entropy_auc(test.mean),
+        "outlier_auc": metrics.entropy_auc(outliers.mean),
+        "nll": metrics.negative_log_likelihood(test.mean, labels),
+        "brier": metrics.brier_score(test.mean, labels),
+        "ece": metrics.expected_calibration_error(test.mean, labels),
+        "auroc": metrics.outlier_auroc(test.entropy, outliers.entropy),
+        "mutual_information_in": float(np.mean(test.mutual_information)),
+        "mutual_information_out": float(np.mean(outliers.mutual_information)),
+    }
+
+
+def _predict(predictor, images, num_samples, seed, what):
+    logger.info("Predicting %d %s with %d posterior samples.", len(images), what, num_samples)
+    key = randomness.fold_in(randomness.seed_key(seed), "evaluation")
+    (mean, entropy), _ = predictor(images, num_samples, key)
+    return categorical_prediction(mean, entropy)
+
+
+def _validate(predictor, validation, seed, num_samples):
+    key = randomness.fold_in(randomness.seed_key(seed), "validation")
+    (mean, _), _ = predictor(validation.images, num_samples, key)
+    return {
+        "validation_error_percent": metrics.error_percent(mean, validation.labels),
+        "validation_nll": metrics.negative_log_likelihood(mean, validation.labels),
+    }
+
+
+def _announce(seconds):
+    if seconds > LONG_RUN_SECONDS:
+        logger.warning(
+            "Training will take about %d minutes on this machine; it may be interrupted, and the "
+            "same command goes on with it. Shorter: --protocol=demo or --protocol=quick, fewer "
+            "--epochs, a cheaper --architecture (single, sliced), --max_train_examples.",
+            round(seconds / 60),
+        )
+
+
+def _median(values):
+    values = [value for value in values if value is not None]
+    return round(float(np.median(values)), 2) if values else None
+
+
+def hardware():
+    """Returns a sentence about this machine: processor, logical cores, accelerators."""
+    processor = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            processor = next(line for line in lines if line.startswith("model name"))
+        processor = processor.split(":", 1)[1].strip()
+    except (OSError, StopIteration):  # Not Linux, or a processor without a name.
+        pass
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    return ", ".join([f"{processor}, {_available_cores()} cores", *gpus])
+
+
+def _available_cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def versions():
+    """Returns the versions of Python and of the packages that decide a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # Run from a checkout that is not installed.
+            found[package] = None
+    return found

@@ -1,0 +1,301 @@
+"""Drop-in layers whose kernel and bias are samples from hypernetworks, w = G(z)."""
+
+import keras
+import tensorflow as tf
+
+from bayes_by_hypernet import randomness
+from bayes_by_hypernet.divergences import kernel_kl, scaled_kl
+from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel
+from bayes_by_hypernet.layers.given_weights import (
+    Conv2DGivenWeights,
+    DenseGivenWeights,
+    normalise_pair,
+)
+from bayes_by_hypernet.noise import AuxiliaryNoise
+from bayes_by_hypernet.priors import NormalPrior
+
+KL_ESTIMATORS = ("independent", "full", None)
+
+
+class HypernetLayer(keras.layers.Layer):
+    """What the hypernet layers share: noise, hypernetworks, the KL; see `DenseHypernet`."""
+
+    def __init__(
+        self,
+        activation=None,
+        use_bias=True,
+        noise_dim=1,
+        num_samples=5,
+        hidden_units=HIDDEN_UNITS,
+        num_slices=1,
+        kl_estimator="independent",
+        prior=None,
+        num_likelihood_samples=1,
+        num_train_examples=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        _check_sampling(kl_estimator, num_samples, num_likelihood_samples, num_train_examples)
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.noise_dim = noise_dim
+        self.num_samples = num_samples
+        self.hidden_units = tuple(hidden_units)
+        self.num_slices = num_slices
+        self.kl_estimator = kl_estimator
+        self.prior = NormalPrior() if prior is None else prior
+        self.num_likelihood_samples = num_likelihood_samples
+        self.num_train_examples = num_train_examples
+        self.seed = seed
+        self.kernel_noise = self._make_noise("kernel_noise", seed)
+        self.bias_noise = None
+        if use_bias:
+            # Any other seed will do, as long as it follows from the first.
+            bias_seed = None if seed is None else (seed ^ 0x5DEECE66) & 0x7FFFFFFF
+            self.bias_noise = self._make_noise("bias_noise", bias_seed)
+        self.prior_seed_generator = keras.random.SeedGenerator(seed)
+
+    def _make_noise(self, name, seed):
+        return AuxiliaryNoise(
+            self.noise_dim, self.num_samples, seed, dtype=self.dtype_policy, name=name
+        )
+
+    def _make_hypernetwork(self, name, shape, num_slices):
+        return HypernetworkKernel(
+            shape, self.hidden_units, num_slices, dtype=self.dtype_policy, name=name
+        )
+
+    def _build_weights(self, kernel_shape, noise_shape):
+        """Makes the hypernetworks of a kernel and, with `use_bias`, of its bias (unsliced)."""
+        dim = self.noise_dim if noise_shape is None else noise_shape[-1]
+        self.kernel_hypernetwork = self._make_hypernetwork("kernel", kernel_shape, self.num_slices)
+        self.kernel_hypernetwork.build((None, dim))
+        self.bias_hypernetwork = None
+        if self.use_bias:
+            self.bias_hypernetwork = self._make_hypernetwork("bias", kernel_shape[-1:], 1)
+            self.bias_hypernetwork.build((None, dim))
+        # `callbacks.KLAnnealing` sets it at every batch.
+        self.kl_anneal = self.add_weight(
+            name="kl_anneal", shape=(), initializer="ones", trainable=False, dtype="float32"
+        )
+
+    def sample_weights(self, noise=None, num_samples=None):
+        """Returns samples of kernel and bias, `[(n, *kernel_shape), (n, units)]`.
+
+        Args:
+            noise: z `(n, d)` for kernel and bias, or None: each draws its own.
+            num_samples: How many to draw where `noise` is None; default: the constructor's.
+        """
+        weights = []
+        for source, hypernetwork in (
+            (self.kernel_noise, self.kernel_hypernetwork),
+            (self.bias_noise, self.bias_hypernetwork),
+        ):
+            if hypernetwork is not None:
+                z = source(num_samples=num_samples) if noise is None else noise
+                weights.append(hypernetwork(z))
+        return weights
+
+    def call(self, inputs, noise=None, training=None):
+        if not training:
+            weights = self.sample_weights(None if noise is None else noise[:1], num_samples=1)
+            return self.forward(inputs, *(w[0] for w in weights))
+        weights = self.sample_weights(noise)
+        self._add_kl(weights)
+        count = self.num_likelihood_samples
+        if count == 1:
+            return self.forward(inputs, *(w[0] for w in weights))
+        # Sample i predicts the i-th part of the batch: in expectation the mean over the samples
+        # of the log-likelihood, at the cost of one.
+        batch = tf.shape(inputs)[0]
+        bounds = [i * batch // count for i in range(count + 1)]
+        parts = [
+            self.forward(inputs[bounds[i] : bounds[i + 1]], *(w[i] for w in weights))
+            for i in range(count)
+        ]
+        return tf.concat(parts, axis=0)
+
+    def _add_kl(self, weights):
+        if self.kl_estimator is None:
+            return
+        if self.num_train_examples is None:
+            raise ValueError(
+                f"Layer {self.name!r} needs the argument `num_train_examples`, the number of "
+                "training examples N: the loss is a mean over examples, so the KL enters as KL / N "
+                "(Eq. 1). Pass num_train_examples=N, or kl_estimator=None to handle the KL "
+                "elsewhere. Received: num_train_examples=None"
+            )
+        weights = [tf.cast(w, tf.float32) for w in weights]
+        key = tf.bitcast(self.prior_seed_generator.next(), tf.int32)
+        priors = [
+            tf.cast(self.prior(w.shape, randomness.fold_in(key, i)), tf.float32)
+            for i, w in enumerate(weights)
+        ]
+        kl = kernel_kl(weights, priors, estimator=self.kl_estimator)
+        self.add_loss(scaled_kl(kl, self.num_train_examples, self.kl_anneal))
+
+    # An anneal factor belongs to a training run, not to the model: a model saved in the middle
+    # of one and fitted on without the callback must not train at a fraction of its KL.
+    def save_own_variables(self, store):
+        pass
+
+    def load_own_variables(self, store):
+        pass
+
+    def get_config(self):
+        config = {
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "noise_dim": self.noise_dim,
+            "num_samples": self.num_samples,
+            "hidden_units": self.hidden_units,
+            "num_slices": self.num_slices,
+            "kl_estimator": self.kl_estimator,
+            "prior": keras.saving.serialize_keras_object(self.prior),
+            "num_likelihood_samples": self.num_likelihood_samples,
+            "num_train_examples": self.num_train_examples,
+            "seed": self.seed,
+        }
+        return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config):
+        prior = keras.saving.deserialize_keras_object(config["prior"])
+        return cls(**{**config, "prior": prior})
+
+
+@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
+class DenseHypernet(HypernetLayer):
+    """Dense layer whose kernel and bias are samples from hypernetworks (paper, Section 2).
+
+    In training every call draws `num_samples` samples of z and so of the weights. All enter the
+    kernel KL of Eq. 2, with as many fresh prior samples; the first one computes the outputs. The
+    layer adds `anneal * KL / num_train_examples`, in nats, to the loss; `anneal` is 1 unless
+    `bbh.callbacks.KLAnnealing` sets it. Outside training one fresh weight sample is used, so
+    predictions vary from call to call: average them with `bbh.predict`.
+
+    Args:
+        units: Integer, the number of outputs.
+        activation, use_bias: As in `keras.layers.Dense`.
+        noise_dim: Integer, dimension d of z where the layer draws its own.
+        num_samples: Integer, at least 2 for a KL, the number n of weight samples.
+        hidden_units: Hidden units of the hypernetworks.
+        num_slices: Integer that divides `units`; more than 1: the sliced hypernetwork of Table 1
+            for the kernel (the bias stays unsliced).
+        kl_estimator: `"independent"`, `"full"` (joint over this layer's own weights), or None for
+            no KL.
+        prior: Callable `(shape, seed) -> samples`; None: standard normal.
+        num_likelihood_samples: How many of the samples the batch is divided among.
+        num_train_examples: Integer N; needed in training unless `kl_estimator` is None.
+        seed: Integer or None.
+
+    Call arguments:
+        inputs: `(batch, ..., inputs)`.
+        noise: z `(n, d)` for kernel and bias (shared noise), or None: a draw each. Outside
+            training row 0 is used.
+        training: Boolean.
+
+    Returns:
+        `(batch, ..., units)`.
+    """
+
+    def __init__(self, units, activation=None, **kwargs):
+        super().__init__(activation=activation, **kwargs)
+        if units < 1:
+            raise ValueError(f"Argument `units` must be at least 1. Received: units={units}")
+        _check_divides(self.num_slices, units, "units")
+        self.units = units
+        self.forward = DenseGivenWeights(self.activation, dtype=self.dtype_policy, name="forward")
+
+    def build(self, inputs_shape, noise_shape=None):
+        self._build_weights((inputs_shape[-1], self.units), noise_shape)
+
+    def compute_output_shape(self, inputs_shape, noise_shape=None):
+        return (*inputs_shape[:-1], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
+class Conv2DHypernet(HypernetLayer):
+    """2D convolution whose kernel and bias are samples from hypernetworks.
+
+    Args:
+        filters: Integer, the number of output channels; `num_slices` must divide it.
+        kernel_size, strides, padding, activation: As in `keras.layers.Conv2D`; channels last.
+        **kwargs: As in `DenseHypernet`.
+
+    Call arguments:
+        inputs: `(batch, height, width, channels)`.
+        noise, training: As in `DenseHypernet`.
+
+    Returns:
+        `(batch, new_height, new_width, filters)`.
+    """
+
+    def __init__(self, filters, kernel_size, strides=1, padding="valid", activation=None, **kwargs):
+        super().__init__(activation=activation, **kwargs)
+        if filters < 1:
+            raise ValueError(f"Argument `filters` must be at least 1. Received: filters={filters}")
+        _check_divides(self.num_slices, filters, "filters")
+        self.filters = filters
+        self.kernel_size = normalise_pair(kernel_size, "kernel_size")
+        self.strides = normalise_pair(strides, "strides")
+        self.padding = padding
+        self.forward = Conv2DGivenWeights(
+            self.strides, padding, self.activation, dtype=self.dtype_policy, name="forward"
+        )
+
+    def build(self, inputs_shape, noise_shape=None):
+        if len(inputs_shape) != 4 or inputs_shape[-1] is None:
+            raise ValueError(
+                f"Layer {self.name!r} needs inputs (batch, height, width, channels) with known "
+                f"channels. Received: shape {tuple(inputs_shape)}"
+            )
+        self._build_weights((*self.kernel_size, inputs_shape[-1], self.filters), noise_shape)
+
+    def compute_output_shape(self, inputs_shape, noise_shape=None):
+        kernel_shape = (*self.kernel_size, inputs_shape[-1], self.filters)
+        return self.forward.compute_output_shape(inputs_shape, kernel_shape)
+
+    def get_config(self):
+        config = {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+        }
+        return {**super().get_config(), **config}
+
+
+def _check_sampling(kl_estimator, num_samples, num_likelihood_samples, num_train_examples):
+    if kl_estimator not in KL_ESTIMATORS:
+        raise ValueError(
+            f"Argument `kl_estimator` must be one of {KL_ESTIMATORS}. "
+            f"Received: kl_estimator={kl_estimator!r}"
+        )
+    if kl_estimator is not None and num_samples < 2:
+        raise ValueError(
+            "Argument `num_samples` must be at least 2, since Eq. 2 compares each sample with its "
+            f"nearest other. Received: num_samples={num_samples}"
+        )
+    if not 1 <= num_likelihood_samples <= num_samples:
+        raise ValueError(
+            "Argument `num_likelihood_samples` must be between 1 and `num_samples`="
+            f"{num_samples}. Received: num_likelihood_samples={num_likelihood_samples}"
+        )
+    if num_train_examples is not None and num_train_examples < 1:
+        raise ValueError(
+            "Argument `num_train_examples` must be at least 1. "
+            f"Received: num_train_examples={num_train_examples}"
+        )
+
+
+def _check_divides(num_slices, size, name):
+    if num_slices < 1 or size % num_slices:
+        raise ValueError(
+            f"Argument `num_slices` must be at least 1 and divide `{name}`={size}. "
+            f"Received: num_slices={num_slices}"
+        )

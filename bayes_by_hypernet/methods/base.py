@@ -1,0 +1,76 @@
+"""What a method is to training, prediction and export."""
+
+import abc
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Settings of a method, validated when made; the defaults are the paper's."""
+
+
+class Method(abc.ABC):
+    """A posterior over a network's weights, with the objective that fits it.
+
+    The objective has two halves that meet at the *edges*, the tensors that the data-dependent
+    half is a function of: `variables -> edges` is the same on every replica, and
+    `edges, data -> negative log-likelihood` is not. Gradients with respect to the edges are what
+    replicas sum. Edges are the weight samples where a hypernetwork makes them, and the variables
+    themselves otherwise.
+
+    Class attributes:
+        name: As launchers say it.
+        Options: Dataclass of the method's settings.
+        learning_rate: Adam's (protocol).
+        anneals_kl: Whether the KL is annealed.
+        is_stochastic: False where every posterior sample is the same.
+
+    Attributes:
+        trainable_variables: The Keras variables that training changes.
+        variables: All that prediction needs.
+        trackable: Object that `tf.train.Checkpoint` saves and restores.
+        num_weights: Number of weights of the network.
+        input_shape: Shape of one input.
+        sample_shapes: Dict, name to shape of one posterior sample's tensors.
+        keras_model: A Keras model `x -> logits`, or None where there is none.
+    """
+
+    name: str
+    Options = Options
+    learning_rate = 1e-3
+    anneals_kl = False
+    is_stochastic = True
+    keras_model = None
+
+    @property
+    def variables(self):
+        return self.trainable_variables
+
+    @property
+    def num_parameters(self):
+        """Number of trained parameters."""
+        return sum(math.prod(variable.shape) for variable in self.trainable_variables)
+
+    @abc.abstractmethod
+    def edges(self, key):
+        """Returns the edges of one step, a list of tensors; differentiable in the variables."""
+
+    @abc.abstractmethod
+    def training_logits(self, images, edges, key):
+        """Returns logits `(k, batch, classes)` of the k samples that enter the likelihood."""
+
+    @abc.abstractmethod
+    def kl(self, edges, key):
+        """Returns the divergence from the prior, a scalar in nats, unscaled."""
+
+    @abc.abstractmethod
+    def draw(self, num_samples, key):
+        """Returns posterior samples: dict of tensors, each with a leading sample axis.
+
+        `num_samples` may be a scalar tensor; `key` is a stateless seed `(2,)`.
+        """
+
+    @abc.abstractmethod
+    def logits(self, images, sample):
+        """Returns logits `(batch, classes)` under one sample: `draw`'s dict at one index."""

@@ -1,0 +1,164 @@
+"""Bayes by Hypernet: weights are samples from hypernetworks, w = G(z) (paper, Section 2)."""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from bayes_by_hypernet import randomness
+from bayes_by_hypernet.divergences import kernel_kl
+from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel, SingleHypernetwork
+from bayes_by_hypernet.methods.base import Method, Options
+from bayes_by_hypernet.networks import GivenWeightsFamily
+from bayes_by_hypernet.priors import NormalPrior
+
+ARCHITECTURES = ("layerwise", "sliced", "single")
+NOISES = ("independent", "shared")
+# What launchers say, and what `kernel_kl` calls it.
+KL_ESTIMATORS = {"kernel_independent": "independent", "kernel_full": "full"}
+
+
+@dataclasses.dataclass(frozen=True)
+class BayesByHypernetOptions(Options):
+    """Settings of Bayes by Hypernet; the defaults are Table 3's.
+
+    Attributes:
+        architecture: `"layerwise"`, `"sliced"` or `"single"` (Table 1).
+        noise: `"independent"` (a z for each weight tensor) or `"shared"` (one z; Table 2). None:
+            independent, and shared for the single hypernetwork, which has one z by construction.
+        noise_dim: Dimension d of z.
+        num_kl_samples: Samples n of z a step, all in the KL, with as many prior samples.
+        num_likelihood_samples: How many of them enter the likelihood (ruling 11).
+        prior_stddev: Standard deviation of the normal prior on every weight.
+        kl_estimator: `"kernel_independent"` or `"kernel_full"` (Eq. 2).
+        hidden_units: Hidden units of the hypernetworks.
+    """
+
+    architecture: str = "layerwise"
+    noise: str | None = None
+    noise_dim: int = 1
+    num_kl_samples: int = 5
+    num_likelihood_samples: int = 1
+    prior_stddev: float = 1.0
+    kl_estimator: str = "kernel_independent"
+    hidden_units: tuple = HIDDEN_UNITS
+
+    def __post_init__(self):
+        _check_choice("architecture", self.architecture, ARCHITECTURES)
+        single = self.architecture == "single"
+        if self.noise is None:
+            object.__setattr__(self, "noise", "shared" if single else "independent")
+        _check_choice("noise", self.noise, NOISES)
+        _check_choice("kl_estimator", self.kl_estimator, tuple(KL_ESTIMATORS))
+        if single and self.noise == "independent":
+            raise ValueError(
+                'Argument `noise` must be "shared" with architecture="single": one hypernetwork '
+                "makes every weight from the same z. Received: noise='independent'"
+            )
+        if self.noise_dim < 1:
+            raise ValueError(
+                f"Argument `noise_dim` must be at least 1. Received: noise_dim={self.noise_dim}"
+            )
+        if self.num_kl_samples < 2:
+            raise ValueError(
+                "Argument `num_kl_samples` must be at least 2, since Eq. 2 compares each sample "
+                f"with its nearest other. Received: num_kl_samples={self.num_kl_samples}"
+            )
+        if not 1 <= self.num_likelihood_samples <= self.num_kl_samples:
+            raise ValueError(
+                "Argument `num_likelihood_samples` must be between 1 and `num_kl_samples`="
+                f"{self.num_kl_samples}. Received: {self.num_likelihood_samples}"
+            )
+        NormalPrior(self.prior_stddev)
+        object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
+        if not self.hidden_units or min(self.hidden_units) < 1:
+            raise ValueError(
+                "Argument `hidden_units` must be one or more positive integers. "
+                f"Received: hidden_units={self.hidden_units}"
+            )
+
+
+class BayesByHypernet(Method):
+    """Implicit posterior: z ~ N(0, I), w = G(z), logits = network(x, w).
+
+    The edges are the weight samples `(n, *shape)`: the KL needs all n, the likelihood the first
+    few, and replicas exchange gradients with respect to them instead of the hypernetwork's.
+    """
+
+    name = "bbh"
+    Options = BayesByHypernetOptions
+    learning_rate = 1e-4
+    anneals_kl = True
+
+    def __init__(self, network, options):
+        self.options = options
+        family = GivenWeightsFamily()
+        self.network = network.build(family, family.weight_inputs)
+        self.input_shape = network.input_shape
+        self.weight_names = family.weight_names
+        self.weight_shapes = family.weight_shapes
+        self.sample_shapes = dict(zip(self.weight_names, self.weight_shapes, strict=True))
+        self.num_weights = sum(math.prod(shape) for shape in self.weight_shapes)
+        self.hypernetworks = self._make_hypernetworks()
+        for hypernetwork in self.hypernetworks:
+            hypernetwork.build((None, options.noise_dim))
+        self.prior = NormalPrior(options.prior_stddev)
+        self.trainable_variables = [v for g in self.hypernetworks for v in g.trainable_variables]
+        self.trackable = tf.train.Checkpoint(hypernetworks=self.hypernetworks)
+
+    def _make_hypernetworks(self):
+        units = self.options.hidden_units
+        if self.options.architecture == "single":
+            return [SingleHypernetwork(self.weight_shapes, hidden_units=units)]
+        hypernetworks = []
+        for name, shape in zip(self.weight_names, self.weight_shapes, strict=True):
+            # Kernels are sliced along their output axis, biases are not (protocol).
+            sliced = self.options.architecture == "sliced" and len(shape) > 1
+            num_slices = shape[-1] if sliced else 1
+            name = "hypernetwork_" + name.replace("/", "_")
+            hypernetworks.append(HypernetworkKernel(shape, units, num_slices, name=name))
+        return hypernetworks
+
+    def noise(self, num_samples, key):
+        """Returns z `(n, d)` for each hypernetwork: one tensor for all where noise is shared."""
+        keys = [randomness.fold_in(key, "noise")] * len(self.hypernetworks)
+        if self.options.noise == "independent":
+            keys = [randomness.fold_in(key, i) for i, key in enumerate(keys)]
+        shape = (num_samples, self.options.noise_dim)
+        return [tf.random.stateless_normal(shape, key) for key in keys]
+
+    def generate(self, noise):
+        """Returns weight samples `(n, *shape)` of every tensor: w = G(z), in network order."""
+        weights = [g(z) for g, z in zip(self.hypernetworks, noise, strict=True)]
+        return weights[0] if self.options.architecture == "single" else weights
+
+    def edges(self, key):
+        return self.generate(self.noise(self.options.num_kl_samples, key))
+
+    def training_logits(self, images, edges, key):
+        return tf.stack(
+            [
+                self.network([images, *(edge[i] for edge in edges)], training=True)
+                for i in range(self.options.num_likelihood_samples)
+            ]
+        )
+
+    def kl(self, edges, key):
+        key = randomness.fold_in(key, "prior")
+        priors = [
+            self.prior(edge.shape, randomness.fold_in(key, i)) for i, edge in enumerate(edges)
+        ]
+        return kernel_kl(edges, priors, KL_ESTIMATORS[self.options.kl_estimator])
+
+    def draw(self, num_samples, key):
+        weights = self.generate(self.noise(num_samples, key))
+        return dict(zip(self.weight_names, weights, strict=True))
+
+    def logits(self, images, sample):
+        weights = [sample[name] for name in self.weight_names]
+        return self.network([images, *weights], training=False)
+
+
+def _check_choice(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(f"Argument `{name}` must be one of {allowed}. Received: {name}={value!r}")

@@ -1,0 +1,83 @@
+"""Auxiliary noise z ~ N(0, I), the input of every hypernetwork (paper, Section 2)."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from bayes_by_hypernet import randomness
+
+
+@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
+class AuxiliaryNoise(keras.layers.Layer):
+    """Draws the auxiliary variable z ~ N(0, I) that hypernetworks turn into weights.
+
+    One noise layer that feeds several hypernetwork layers couples their weights (shared noise);
+    one noise layer each decouples them (independent noise; Table 2).
+
+    ```
+    z = bbh.AuxiliaryNoise()(x)
+    outputs = bbh.layers.DenseHypernet(10, num_train_examples=60000)(x, noise=z)
+    ```
+
+    Args:
+        dim: Integer, at least 1, the number of noise dimensions `d`.
+        num_samples: Integer, at least 1, the number of samples `n` of one call.
+        seed: Integer or None. An integer makes the sequence of draws repeatable.
+
+    Call arguments:
+        inputs: Ignored. Ties the noise into a functional graph.
+        num_samples: Integer or scalar tensor, in place of the constructor's.
+
+    Returns:
+        Tensor `(num_samples, dim)`.
+    """
+
+    def __init__(self, dim=1, num_samples=5, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if dim < 1:
+            raise ValueError(f"Argument `dim` must be at least 1. Received: dim={dim}")
+        if num_samples < 1:
+            raise ValueError(
+                f"Argument `num_samples` must be at least 1. Received: num_samples={num_samples}"
+            )
+        self.dim = dim
+        self.num_samples = num_samples
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._held_key = None
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def call(self, inputs=None, num_samples=None):
+        num_samples = self.num_samples if num_samples is None else num_samples
+        key = self._held_key
+        if key is None:
+            key = tf.bitcast(self.seed_generator.next(), tf.int32)
+        return tf.random.stateless_normal((num_samples, self.dim), key, dtype=self.compute_dtype)
+
+    @contextlib.contextmanager
+    def hold(self, key):
+        """Context in which every call draws from the stateless `key`: one draw over all batches."""
+        before, self._held_key = self._held_key, key
+        try:
+            yield self
+        finally:
+            self._held_key = before
+
+    def compute_output_shape(self, input_shape=None, num_samples=None):
+        return (self.num_samples if num_samples is None else num_samples, self.dim)
+
+    def get_config(self):
+        config = {"dim": self.dim, "num_samples": self.num_samples, "seed": self.seed}
+        return {**super().get_config(), **config}
+
+
+def hold_noise(model, key):
+    """Context in which each noise layer inside `model` keeps one draw, which `key` decides."""
+    stack = contextlib.ExitStack()
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, AuxiliaryNoise)]
+    for index, layer in enumerate(layers):
+        stack.enter_context(layer.hold(randomness.fold_in(key, index)))
+    return stack

@@ -1,0 +1,228 @@
+"""The posterior predictive: the mean over posterior samples of the network's prediction."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from bayes_by_hypernet import randomness
+from bayes_by_hypernet.metrics import predictive_entropy
+from bayes_by_hypernet.noise import hold_noise
+
+# Weight samples that are in memory at once: of LeNet 1.7 MB each, 172 MB in all.
+SAMPLES_PER_CHUNK = 100
+
+
+class Prediction(NamedTuple):
+    """A categorical posterior predictive of N inputs over C classes.
+
+    Attributes:
+        mean: Mean predictive probabilities `(N, C)`.
+        entropy: Entropy of `mean`, nats, `(N,)`.
+        mutual_information: Entropy of the mean minus mean of the entropies, nats, `(N,)`: what
+            the posterior samples disagree about.
+        samples: Probabilities of every sample `(S, N, C)`, or None.
+    """
+
+    mean: np.ndarray
+    entropy: np.ndarray
+    mutual_information: np.ndarray
+    samples: np.ndarray | None
+
+
+class GaussianPrediction(NamedTuple):
+    """A regression's posterior predictive: moments over the samples of the predicted mean.
+
+    Attributes:
+        mean: `(N, ...)`.
+        std: Standard deviation over posterior samples, without observation noise, `(N, ...)`.
+        samples: `(S, N, ...)`, or None.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    samples: np.ndarray | None
+
+
+class KerasSampler:
+    """Posterior samples of a stochastic Keras model: a sample is the key of its noise."""
+
+    is_stochastic = True
+
+    def __init__(self, model):
+        self.model = model
+        self.variables = model.variables
+        self.input_shape = model.input_shape[1:]
+
+    def draw(self, num_samples, key):
+        return {"key": randomness.split(key, num_samples)}
+
+    def logits(self, x, sample):
+        with hold_noise(self.model, sample["key"]):
+            return self.model(x, training=False)
+
+
+def as_sampler(model):
+    """Returns what `draw`s posterior samples and computes `logits` under one: see `Method`."""
+    return model if hasattr(model, "draw") else KerasSampler(model)
+
+
+def categorical_outputs(outputs, from_logits=True):
+    """Returns what is averaged over samples: probabilities `(N, C)` and their entropy `(N,)`."""
+    outputs = tf.cast(outputs, tf.float32)
+    if from_logits:
+        log_probs = tf.nn.log_softmax(outputs)
+        probs = tf.exp(log_probs)
+        return probs, -tf.reduce_sum(probs * log_probs, axis=-1)
+    return outputs, -tf.reduce_sum(tf.math.xlogy(outputs, outputs), axis=-1)
+
+
+def gaussian_outputs(outputs):
+    """Returns what is averaged over samples: the predicted mean and its square, float64."""
+    outputs = tf.cast(outputs, tf.float64)
+    return outputs, outputs**2
+
+
+class Predictor:
+    """Compiled prediction with one sampler: sums over posterior samples, batch by batch.
+
+    Args:
+        sampler: What `as_sampler` returns.
+        outputs: Function of the network's outputs that gives the two tensors to be averaged.
+    """
+
+    def __init__(self, sampler, outputs=categorical_outputs):
+        self._sampler = sampler
+        self._outputs = outputs
+        self._draw = tf.function(sampler.draw, reduce_retracing=True)
+
+    def __call__(self, x, num_samples, key, batch_size=1000, return_samples=False):
+        """Returns the means over samples of the two outputs, and all of the first or None."""
+        sums, kept = None, []
+        batches = range(0, len(x), batch_size)
+        for first in range(0, num_samples, SAMPLES_PER_CHUNK):
+            count = tf.constant(min(SAMPLES_PER_CHUNK, num_samples - first))
+            draws = self._draw(count, randomness.fold_in(key, first))
+            if return_samples:
+                parts = [self._each(x[i : i + batch_size], draws) for i in batches]
+                kept.append(np.concatenate([part[0] for part in parts], axis=1))
+                parts = [[np.sum(values, axis=0) for values in part] for part in parts]
+            else:
+                parts = [self._sum(x[i : i + batch_size], draws, count) for i in batches]
+            chunk = [np.concatenate(values) for values in zip(*parts, strict=True)]
+            sums = chunk if sums is None else [a + b for a, b in zip(sums, chunk, strict=True)]
+        samples = np.concatenate(kept) if return_samples else None
+        return [total / num_samples for total in sums], samples
+
+    def _of_sample(self, x, sample):
+        return self._outputs(self._sampler.logits(x, sample))
+
+    @tf.function(reduce_retracing=True)
+    def _sum(self, x, draws, num_samples):
+        return sum_over_samples(self._of_sample, x, draws, num_samples)
+
+    @tf.function(reduce_retracing=True)
+    def _each(self, x, draws):
+        first = self._of_sample(x, tf.nest.map_structure(lambda draw: draw[0], draws))
+        signature = tuple(tf.TensorSpec(None, value.dtype) for value in first)
+        return tf.map_fn(
+            lambda sample: self._of_sample(x, sample), draws, fn_output_signature=signature
+        )
+
+
+def sum_over_samples(of_sample, x, draws, num_samples):
+    """Returns the sums over `draws` of the tensors `of_sample(x, draw)`, one draw at a time."""
+
+    def at(i):
+        return of_sample(x, tf.nest.map_structure(lambda draw: draw[i], draws))
+
+    sums = at(0)
+    _, sums = tf.while_loop(
+        lambda i, _: i < num_samples,
+        lambda i, sums: (i + 1, tf.nest.map_structure(tf.add, sums, at(i))),
+        (tf.constant(1), sums),
+        parallel_iterations=1,  # Several at once take more memory and no less time.
+    )
+    return sums
+
+
+def predict(
+    model,
+    x,
+    num_samples=100,
+    batch_size=1000,
+    seed=None,
+    from_logits=True,
+    return_samples=False,
+    likelihood="categorical",
+):
+    """Predicts with the mean over posterior samples (paper, Section 2).
+
+    Weight samples are generated in one batch, and each predicts the whole set. Layers of this
+    package hold one draw for each posterior sample over all batches, so that a seed gives the
+    same answer for any `batch_size`; layers that draw per example, and those of other packages,
+    draw anew at each call.
+
+    Args:
+        model: A `Posterior`, or any Keras model whose calls differ from each other.
+        x: Inputs `(N, ...)`.
+        num_samples: Posterior samples S, at least 1.
+        batch_size: Inputs of one call.
+        seed: Integer: the same answer again. None: fresh samples.
+        from_logits: Whether the model's outputs are logits; else probabilities.
+        return_samples: Whether to keep every sample's prediction, `(S, N, C)`.
+        likelihood: `"categorical"`, or `"gaussian"` for a regression, whose outputs are means.
+
+    Returns:
+        `Prediction`, or `GaussianPrediction` for a gaussian likelihood; NumPy arrays, nats.
+
+    Raises:
+        ValueError: If an argument is out of range, `x` is empty or not finite, or probabilities do
+            not sum to 1.
+    """
+    x = np.asarray(x)
+    _check_arguments(x, num_samples, batch_size, likelihood)
+    sampler = as_sampler(model)
+    if not sampler.is_stochastic and not return_samples:
+        num_samples = 1
+    outputs = gaussian_outputs
+    if likelihood == "categorical":
+        outputs = functools.partial(categorical_outputs, from_logits=from_logits)
+    key = randomness.fresh_key() if seed is None else randomness.seed_key(seed)
+    (mean, second), samples = Predictor(sampler, outputs)(
+        x, num_samples, key, batch_size, return_samples
+    )
+    if likelihood == "gaussian":
+        return GaussianPrediction(mean, np.sqrt(np.maximum(second - mean**2, 0)), samples)
+    return categorical_prediction(mean, second, samples)
+
+
+def categorical_prediction(mean, mean_entropy, samples=None):
+    """Returns the `Prediction` of mean probabilities and the mean of the samples' entropies."""
+    sums = mean.sum(axis=-1)
+    if np.abs(sums - 1).max() > 1e-3:
+        raise ValueError(
+            "With from_logits=False every row of the model's outputs must sum to 1. Received: a "
+            f"row that sums to {sums[np.argmax(np.abs(sums - 1))]:g}; pass from_logits=True if "
+            "the model returns logits"
+        )
+    entropy = predictive_entropy(mean)
+    return Prediction(mean, entropy, np.maximum(entropy - mean_entropy, 0), samples)
+
+
+def _check_arguments(x, num_samples, batch_size, likelihood):
+    for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"Argument `{name}` must be at least 1. Received: {name}={value}")
+    if likelihood not in ("categorical", "gaussian"):
+        raise ValueError(
+            'Argument `likelihood` must be "categorical" or "gaussian". '
+            f"Received: likelihood={likelihood!r}"
+        )
+    if x.ndim < 1 or not len(x):
+        raise ValueError(
+            f"Argument `x` must hold at least one input, (N, ...). Received: shape {x.shape}"
+        )
+    if not np.isfinite(x).all():
+        raise ValueError("Argument `x` must be finite. Received: NaN or infinite values")

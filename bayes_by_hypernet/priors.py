@@ -1,0 +1,38 @@
+"""Priors over weights: anything that can be sampled (paper, Section 4, 'Future directions')."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
+class NormalPrior:
+    """N(0, stddev^2) on every weight, the paper's prior at `stddev=1`.
+
+    A prior of your own is any callable with this signature; register it with
+    `keras.saving.register_keras_serializable` for the `.keras` round trip.
+
+    Args:
+        stddev: Positive float.
+
+    Call arguments:
+        shape: Shape of the samples, `(m, *weight_shape)`.
+        seed: Stateless seed, int32 `(2,)`.
+
+    Returns:
+        Samples of that shape, float32.
+    """
+
+    def __init__(self, stddev=1.0):
+        if not stddev > 0:
+            raise ValueError(
+                "Argument `prior_stddev` must be positive, the standard deviation of the normal "
+                f"prior. Received: {stddev}"
+            )
+        self.stddev = float(stddev)
+
+    def __call__(self, shape, seed):
+        samples = tf.random.stateless_normal(shape, seed)
+        return samples if self.stddev == 1.0 else samples * self.stddev
+
+    def get_config(self):
+        return {"stddev": self.stddev}

@@ -1,0 +1,67 @@
+"""Checkpoints of a run: saved now and then, restored past any that is damaged."""
+
+import logging
+import time
+
+import tensorflow as tf
+
+logger = logging.getLogger(__name__)
+
+
+class CheckpointError(RuntimeError):
+    """A run directory has checkpoints and none of them can be read."""
+
+
+class Checkpoints:
+    """The two newest checkpoints of a run.
+
+    Args:
+        directory: Where they lie.
+        minutes: At most one in this many minutes, besides the last.
+        **objects: What is saved, as in `tf.train.Checkpoint`.
+    """
+
+    def __init__(self, directory, minutes, **objects):
+        self._checkpoint = tf.train.Checkpoint(**objects)
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, str(directory), max_to_keep=2, step_counter=objects["step"]
+        )
+        self._seconds = 60 * minutes
+        self._last_save = time.monotonic()
+
+    def save(self):
+        path = self._manager.save()
+        self._last_save = time.monotonic()
+        return path
+
+    def is_due(self):
+        return time.monotonic() - self._last_save >= self._seconds
+
+    def restore(self):
+        """Restores the newest readable checkpoint; returns its path, or None if there is none."""
+        paths = self._manager.checkpoints
+        for path in reversed(paths):
+            if restore(self._checkpoint, path):
+                return path
+        if paths:
+            raise CheckpointError(
+                f"None of the checkpoints can be read: {', '.join(paths)}. Pass --overwrite to "
+                "start the run anew."
+            )
+        return None
+
+
+def restore(checkpoint, path):
+    """Restores every object of `checkpoint` from `path`; False, and a warning, if damaged.
+
+    What a damaged file had already given is overwritten by the next one's.
+    """
+    try:
+        status = checkpoint.restore(path)
+        status.assert_existing_objects_matched()
+        status.expect_partial()
+    except Exception as error:  # TensorFlow's reader raises IndexError and others as well.
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        logger.warning("Checkpoint %s is damaged (%s); trying the one before it.", path, reason)
+        return False
+    return True

@@ -1,0 +1,285 @@
+"""The training loop: the same steps on one device or many, interrupted or not."""
+
+import dataclasses
+import pathlib
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from bayes_by_hypernet import randomness
+from bayes_by_hypernet.data.batches import steps_per_epoch, training_batches
+from bayes_by_hypernet.divergences import linear_annealing, scaled_kl
+from bayes_by_hypernet.training import objective
+from bayes_by_hypernet.training.checkpoints import Checkpoints
+from bayes_by_hypernet.training.progress import History, ProgressBar, Scalars
+from bayes_by_hypernet.training.strategy import is_chief
+
+# Calls before the time left is estimated: the first one also traces and compiles.
+WARM_UP_CALLS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How long and how to train.
+
+    Attributes:
+        epochs: Length of training.
+        batch_size: Global batch size.
+        seed: Decides batches, noise and prior samples of every step.
+        annealing_start_epoch, annealing_epochs: Of the KL's factor; None: no annealing.
+        temperature: Another factor on the KL.
+        steps_per_call: Steps of one call into TensorFlow.
+        checkpoint_minutes: At most one checkpoint in this many minutes, besides the last.
+    """
+
+    epochs: int
+    batch_size: int
+    seed: int
+    annealing_start_epoch: float | None = None
+    annealing_epochs: float | None = None
+    temperature: float = 1.0
+    steps_per_call: int = 10
+    checkpoint_minutes: float = 5.0
+
+
+class Trainer:
+    """Fits a method to training examples under the strategy in whose scope it was made.
+
+    Everything random follows from (seed, step), and `checkpoints/` of the run directory holds
+    parameters, optimiser and step: a resumed run continues at the very step, and on one CPU
+    device equals the uninterrupted one bit for bit.
+
+    Args:
+        method: `Method`.
+        optimizer: `FusedAdam`.
+        examples: Training `Examples`.
+        plan: `Plan`.
+        directory: Run directory.
+        strategy: `tf.distribute.Strategy`.
+    """
+
+    def __init__(self, method, optimizer, examples, plan, directory, strategy):
+        self.method = method
+        self.optimizer = optimizer
+        self.examples = examples
+        self.plan = plan
+        self.strategy = strategy
+        self.directory = pathlib.Path(directory)
+        self.num_train_examples = len(examples.labels)
+        self.steps_per_epoch = steps_per_epoch(self.num_train_examples, plan.batch_size)
+        self.total_steps = plan.epochs * self.steps_per_epoch
+        self.chief = is_chief(strategy)
+        with strategy.scope():
+            optimizer.build(method.trainable_variables)
+            aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
+            self.step = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=aggregation)
+            self.train_seconds = tf.Variable(
+                0.0, trainable=False, dtype=tf.float64, aggregation=aggregation
+            )
+        self._checkpoints = Checkpoints(
+            self.directory / "checkpoints",
+            plan.checkpoint_minutes,
+            step=self.step,
+            train_seconds=self.train_seconds,
+            method=method.trackable,
+            optimizer=optimizer,
+        )
+
+    def restore(self):
+        """Continues from the newest readable checkpoint; returns its path, or None."""
+        return self._checkpoints.restore()
+
+    def run(self, validate=None, on_estimate=None):
+        """Trains to the end of the plan; returns the history, a list of a dict for each epoch.
+
+        Args:
+            validate: Called after every epoch on the chief; returns a dict for the history.
+            on_estimate: Called once, early, with the estimated seconds of training left.
+
+        Raises:
+            NonFiniteLossError: If the loss becomes NaN or infinite; the last good checkpoint
+                stays.
+        """
+        step = int(self.step.numpy())
+        batches = iter(self._distributed_batches(step))
+        progress = ProgressBar(step, self.total_steps, self.num_train_examples, self.chief)
+        self._scalars = Scalars(self.directory / "tensorboard") if self.chief else None
+        history = None
+        if self.chief:
+            history = History(self.directory / "history.jsonl", step // self.steps_per_epoch)
+        timer = _Timer(self.train_seconds)
+        epoch_terms, num_calls = [], 0
+        try:
+            while step < self.total_steps:
+                epoch, epoch_step = divmod(step, self.steps_per_epoch)
+                num_steps = min(self.plan.steps_per_call, self.steps_per_epoch - epoch_step)
+                timer.start()
+                terms = self._run_steps(batches, tf.constant(num_steps, tf.int64)).numpy()
+                timer.stop(num_steps)
+                self._check_finite(step, terms)
+                step += num_steps
+                num_calls += 1
+                epoch_terms.append(terms)
+                self._report(progress, step, epoch, terms)
+                if num_calls == WARM_UP_CALLS + 1 and on_estimate:
+                    on_estimate(timer.step_seconds * (self.total_steps - step))
+                if step % self.steps_per_epoch == 0:
+                    values = self._end_epoch(step, epoch, np.concatenate(epoch_terms), validate)
+                    if self.chief:
+                        history.append(**values, ms_per_step=timer.end_epoch())
+                        progress.write(_epoch_line(values))
+                    epoch_terms = []
+                self._save(last=step == self.total_steps)
+        except KeyboardInterrupt:
+            self._save(last=True)
+            progress.write(f"Interrupted; saved at step {int(self.step.numpy())}.")
+            raise
+        finally:
+            progress.close()
+            if self._scalars:
+                self._scalars.close()
+        return history.epochs if history else []
+
+    def _distributed_batches(self, first_step):
+        def dataset(context):
+            replicas_here = context.num_replicas_in_sync // context.num_input_pipelines
+            first = context.input_pipeline_id * replicas_here
+            return training_batches(
+                self.examples,
+                self.plan.batch_size,
+                self.plan.seed,
+                first_step,
+                self.total_steps,
+                context.num_replicas_in_sync,
+                range(first, first + replicas_here),
+            )
+
+        return self.strategy.distribute_datasets_from_function(dataset)
+
+    @tf.function
+    def _run_steps(self, batches, num_steps):
+        """Runs `num_steps` steps; returns their terms, float32 `(num_steps, 4)`."""
+        terms = tf.TensorArray(tf.float32, tf.cast(num_steps, tf.int32), element_shape=(4,))
+        for i in tf.range(tf.cast(num_steps, tf.int32)):
+            step = self.step.read_value()
+            result = self.strategy.run(self._replica_step, args=(next(batches), step))
+            # The terms are summed over replicas already.
+            terms = terms.write(i, self.strategy.experimental_local_results(result)[0])
+            self.step.assign_add(1)
+        return terms.stack()
+
+    def _replica_step(self, batch, step):
+        key = randomness.fold_in(randomness.seed_key(self.plan.seed), step)
+        terms, gradients = objective.gradients(
+            self.method, *batch, key, self._kl_scale(step), self.plan.batch_size
+        )
+        self.optimizer.apply_local(gradients, self.method.trainable_variables)
+        return tf.stack(terms)
+
+    def _kl_scale(self, step):
+        anneal = 1.0
+        if self.plan.annealing_epochs is not None:
+            start, length = self.plan.annealing_start_epoch, self.plan.annealing_epochs
+            anneal = linear_annealing(step, self.steps_per_epoch, start, length)
+        return scaled_kl(1.0, self.num_train_examples, anneal, self.plan.temperature)
+
+    def _report(self, progress, step, epoch, terms):
+        if not self.chief:
+            return
+        mean = terms.mean(axis=0)
+        progress.update(len(terms), epoch, mean)
+        loss, nll, kl, accuracy = mean
+        kl_per_example = kl / self.num_train_examples
+        self._scalars.write(
+            step, loss=loss, nll=nll, kl_per_example=kl_per_example, accuracy=accuracy
+        )
+
+    def _end_epoch(self, step, epoch, terms, validate):
+        """Returns the epoch's line of the history; validation happens on the chief alone."""
+        if not self.chief:
+            return {}
+        loss, nll, kl, accuracy = (float(mean) for mean in terms.mean(axis=0, dtype=np.float64))
+        kl_per_example = kl / self.num_train_examples
+        values = {"epoch": epoch + 1, "step": step, "loss": loss, "nll": nll}
+        values |= {"kl_per_example": kl_per_example, "accuracy": accuracy}
+        if validate:
+            validation = validate()
+            self._scalars.write(step, **validation)
+            values |= validation
+        return values
+
+    def _check_finite(self, first_step, terms):
+        finite = np.isfinite(terms)
+        if finite.all():
+            return
+        row = int(np.argmin(finite.all(axis=1)))
+        names = objective.Terms._fields
+        # The loss is the sum of the others: name it only where each of them is finite.
+        broken = [name for name in ("nll", "kl", "loss") if not finite[row, names.index(name)]]
+        values = ", ".join(
+            f"{name}={value:g}" for name, value in zip(names, terms[row], strict=True)
+        )
+        self._stop(first_step + row, f"the term {broken[0]!r} of the loss ({values})")
+
+    def _check_parameters(self):
+        # A step's loss is of the parameters before its update: the update may have broken them.
+        for variable in self.method.trainable_variables:
+            if not np.isfinite(float(tf.reduce_sum(variable.value))):
+                self._stop(int(self.step.numpy()), f"the parameter {variable.path!r}")
+
+    def _stop(self, step, what):
+        path = tf.train.latest_checkpoint(str(self.directory / "checkpoints"))
+        kept = f"The last good checkpoint is kept: {path}." if path else "There is no checkpoint."
+        epoch = step // self.steps_per_epoch + 1
+        raise objective.NonFiniteLossError(
+            f"Epoch {epoch}, step {step}: {what} became NaN or infinite. {kept} Try a smaller "
+            "--learning_rate, or another --seed."
+        )
+
+    def _save(self, last):
+        if not self.chief:
+            return
+        if last or self._checkpoints.is_due():
+            self._check_parameters()
+            self._checkpoints.save()
+
+
+class _Timer:
+    """Seconds of training, summed over resumes, and milliseconds per step of each epoch."""
+
+    def __init__(self, train_seconds):
+        self._train_seconds = train_seconds
+        self._per_step = []
+        self._num_calls = 0
+        self.step_seconds = 0.0
+
+    def start(self):
+        self._started = time.perf_counter()
+
+    def stop(self, num_steps):
+        seconds = time.perf_counter() - self._started
+        self._train_seconds.assign_add(seconds)
+        self.step_seconds = seconds / num_steps
+        self._num_calls += 1
+        if self._num_calls > 1:  # The first call traces.
+            self._per_step.append(self.step_seconds)
+
+    def end_epoch(self):
+        """Returns the epoch's median milliseconds per step, None where no call was warm."""
+        median = 1000 * float(np.median(self._per_step)) if self._per_step else None
+        self._per_step = []
+        return median
+
+
+def _epoch_line(values):
+    names = {
+        "loss": "loss {:.4f}",
+        "nll": "NLL {:.4f}",
+        "kl_per_example": "KL/N {:.3f}",
+        "accuracy": "accuracy {:.4f}",
+        "validation_error_percent": "validation error {:.2f} %",
+        "validation_nll": "validation NLL {:.4f}",
+    }
+    texts = [text.format(values[name]) for name, text in names.items() if name in values]
+    return f"epoch {values['epoch']}: " + ", ".join(texts)

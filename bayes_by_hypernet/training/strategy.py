@@ -1,0 +1,46 @@
+"""The distribution strategy of a run."""
+
+import os
+
+import tensorflow as tf
+
+STRATEGIES = ("auto", "one", "mirrored", "multiworker")
+
+
+def make_strategy(name="auto"):
+    """Returns the `tf.distribute.Strategy` called `name`.
+
+    Args:
+        name: `"one"`: a single device; `"mirrored"`: every GPU of this machine, or every logical
+            CPU where there is no GPU; `"multiworker"`: the workers that TF_CONFIG names (call
+            this before TensorFlow runs anything); `"auto"`: multiworker where TF_CONFIG is set,
+            mirrored where there are several GPUs, else one.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(
+            f"Argument `strategy` must be one of {STRATEGIES}. Received: strategy={name!r}"
+        )
+    if name == "auto":
+        several = len(tf.config.list_physical_devices("GPU")) > 1
+        name = "mirrored" if several else "one"
+        if os.environ.get("TF_CONFIG"):
+            name = "multiworker"
+    if name == "multiworker":
+        if not os.environ.get("TF_CONFIG"):
+            raise ValueError(
+                "strategy='multiworker' needs the environment variable TF_CONFIG, which names the "
+                "workers and this one's index. Received: TF_CONFIG is not set"
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "mirrored":
+        kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        return tf.distribute.MirroredStrategy(
+            [device.name for device in tf.config.list_logical_devices(kind)]
+        )
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy):
+    """Whether this process writes checkpoints, logs and results (the first worker does)."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.task_type or resolver.task_id == 0

@@ -1,0 +1,88 @@
+"""Flags that every training launcher has; `None` means the protocol's value."""
+
+import logging
+import os
+
+# Before TensorFlow is imported, which else fills the screen with its own messages.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags
+from absl import logging as absl_logging
+
+from bayes_by_hypernet import methods
+from bayes_by_hypernet.methods.bbh import ARCHITECTURES, KL_ESTIMATORS, NOISES
+from bayes_by_hypernet.training import STRATEGIES
+
+PROTOCOL = flags.DEFINE_enum(
+    "protocol", None, ["paper", "quick", "demo"], "Length of training: 100, 8 or 2 epochs of "
+    "MNIST. Default: demo on the embedded set or without a GPU, else paper."
+)  # fmt: skip
+# What decides a run's numbers, and is a setting of the same name in `configuration.resolve`.
+_SETTINGS = [
+    flags.DEFINE_enum("method", "bbh", sorted(methods.METHODS), "Method to train."),
+    PROTOCOL,
+    flags.DEFINE_integer("epochs", None, "Epochs; default: the protocol's.", 1),
+    flags.DEFINE_integer("batch_size", None, "Global batch size; default: 100.", 1),
+    flags.DEFINE_float("learning_rate", None, "Adam's; default: 1e-4 for bbh, else 1e-3."),
+    flags.DEFINE_enum("architecture", None, ARCHITECTURES, "bbh: hypernetworks; layerwise."),
+    flags.DEFINE_enum("noise", None, NOISES, "bbh: a z for each weight tensor, or one for all; "
+        "default: independent (single: shared)."),
+    flags.DEFINE_integer("noise_dim", None, "bbh: dimension of z; default: 1."),
+    flags.DEFINE_integer("num_kl_samples", None, "bbh: weight samples of the KL; default: 5."),
+    flags.DEFINE_integer("num_likelihood_samples", None, "bbh: how many of those enter the "
+        "likelihood; default: 1."),
+    flags.DEFINE_float("prior_stddev", None, "Of the normal prior; default: 1."),
+    flags.DEFINE_enum("kl_estimator", None, list(KL_ESTIMATORS), "bbh: Eq. 2 weight by weight "
+        "(default), or jointly."),
+    flags.DEFINE_list("hidden_units", None, "bbh: of the hypernetworks; default: 64,256,512."),
+    flags.DEFINE_integer("num_predictive_samples", None, "Posterior samples of every prediction; "
+        "default: 100."),
+    flags.DEFINE_float("temperature", None, "Factor on the KL; default: 1."),
+    flags.DEFINE_integer("seed", None, "Of initialisation, batches and noise; default: 42."),
+    flags.DEFINE_integer("max_train_examples", None, "Train on the first so many examples only."),
+]  # fmt: skip
+
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run directory; a run found there is resumed. Default: below runs/."
+)
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Start anew where --workdir holds a run.")
+STRATEGY = flags.DEFINE_enum(
+    "strategy", "auto", STRATEGIES, "Of tf.distribute; auto: multiworker where TF_CONFIG is set, "
+    "mirrored where there are several GPUs, else one."
+)  # fmt: skip
+STEPS_PER_CALL = flags.DEFINE_integer("steps_per_call", 10, "Training steps of one call.", 1)
+CHECKPOINT_MINUTES = flags.DEFINE_float(
+    "checkpoint_minutes", 5.0, "At most one checkpoint in this many minutes, besides the last.", 0.0
+)
+
+
+def start_logging():
+    """Shows what the package says, and of TensorFlow's and TFDS's own messages only warnings."""
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logger = logging.getLogger("bayes_by_hypernet")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def settings():
+    """Returns the settings that were given or have a default, by name."""
+    given = {flag.name: flag.value for flag in _SETTINGS if flag.value is not None}
+    if "hidden_units" in given:
+        try:
+            given["hidden_units"] = tuple(int(units) for units in given["hidden_units"])
+        except ValueError:
+            raise ValueError(
+                "Argument `hidden_units` must be integers separated by commas. "
+                f"Received: hidden_units={','.join(given['hidden_units'])}"
+            ) from None
+    return given
+
+
+def default_workdir(config):
+    """Returns the run directory of a configuration: `runs/<data>/<protocol>/<method>-...`."""
+    options = [str(value) for value in config.options.values() if isinstance(value, str)]
+    name = "-".join([config.method, *options, f"seed{config.seed}"])
+    return f"runs/{config.dataset}/{config.protocol}/{name}"

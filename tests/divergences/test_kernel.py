@@ -1,0 +1,162 @@
+"""`kernel_kl` against the authors' numbers, against known divergences, and its contract."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl.testing import parameterized
+
+from bayes_by_hypernet.divergences import gaussian_kl, kernel_kl
+
+CASES = ("n5_w1000", "n2_w64", "n20_w333", "n5_w1")
+
+
+def normal(shape, mean=0.0, stddev=1.0, seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).normal(mean, stddev, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("estimator", ["independent", "full"])
+@pytest.mark.parametrize("case", CASES)
+def test_equals_authors_code(golden, case, estimator):
+    q, p = (tf.constant(golden[f"kl/{case}/{name}"]) for name in ("q", "p"))
+    n, num_weights = q.shape
+    with tf.GradientTape() as tape:
+        tape.watch(q)
+        kl = kernel_kl(q, p, estimator)
+    expected = golden[f"kl/{case}/{estimator}/kl"]
+    if estimator == "full":  # the authors add this once per weight, Eq. 2 once (ruling 8)
+        expected = expected - (num_weights - 1) * np.log(n / (n - 1))
+    # The authors guard quotient and logarithm with 1e-8 besides: at the smallest distance that
+    # there is, 1e-4, a relative 1e-4 of that sample's term and gradient, else far less.
+    np.testing.assert_allclose(kl, expected, rtol=1e-5)
+    expected = golden[f"kl/{case}/{estimator}/grad_q"]
+    deviation = np.abs(tape.gradient(kl, q) - expected) / np.abs(expected).max(axis=0)
+    assert deviation.max() < 3e-4  # of the largest gradient of each weight
+
+
+class KernelKLLawTest(parameterized.TestCase):
+    @parameterized.named_parameters(
+        ("prior", 0.0, 1.0, 0.03),
+        ("narrow", 0.0, 0.1, 0.09),
+        ("narrow_and_far", 2.0, 0.1, -0.27),
+    )
+    def test_analytic_divergence_within_known_bias(self, mean, stddev, bias):
+        num_weights = 400_000
+        q = normal((5, num_weights), mean, stddev, seed=1)
+        p = normal((5, num_weights), seed=2)
+        analytic = gaussian_kl(mean, stddev)
+        estimate = kernel_kl(q, p) / num_weights
+        # The bias is known to two decimals (0.005); the standard error of the mean over the
+        # weights is below 0.002, as one weight's estimate has a standard deviation near 1.
+        np.testing.assert_allclose(estimate - analytic, bias, atol=0.011)
+
+    def test_full_approaches_divergence_with_many_samples(self):
+        # Two dimensions, KL = 2 * 0.8069 nats; the averages over 2,000 samples of a logarithm of
+        # standard deviation near 1 in each of two distances: standard error 2 * 1.5 / sqrt(2000).
+        q, p = normal((2000, 2), 0.0, 0.3, seed=3), normal((2000, 2), seed=4)
+        analytic = gaussian_kl(np.zeros(2), np.full(2, 0.3))
+        np.testing.assert_allclose(kernel_kl(q, p, "full"), analytic, atol=0.2)
+
+    @parameterized.parameters("independent", "full")
+    def test_does_not_depend_on_origin_unit_or_order(self, estimator):
+        q, p = normal((4, 6), dtype=np.float64), normal((3, 6), seed=1, dtype=np.float64)
+        kl = kernel_kl(q, p, estimator)
+        # Distances near 0.1 feel the guard, 1e-8, by (1e-4 / 0.1)^2 when the unit changes.
+        np.testing.assert_allclose(kernel_kl(7 * q + 2, 7 * p + 2, estimator), kl, rtol=1e-4)
+        np.testing.assert_allclose(kernel_kl(q[::-1], p[::-1], estimator), kl, rtol=1e-12)  # sums
+
+
+class KernelKLContractTest(parameterized.TestCase):
+    @parameterized.parameters("independent", "full")
+    def test_lists_of_tensors_are_one_network(self, estimator):
+        shapes = [(3, 2), (), (4,), (2, 1, 3)]
+        q = [normal((5, *shape), seed=i, dtype=np.float64) for i, shape in enumerate(shapes)]
+        p = [normal((3, *shape), seed=9 + i, dtype=np.float64) for i, shape in enumerate(shapes)]
+        joined = [np.concatenate([x.reshape(len(x), -1) for x in xs], 1) for xs in (q, p)]
+        expected = kernel_kl(*joined, estimator)
+        np.testing.assert_allclose(kernel_kl(q, p, estimator), expected, rtol=1e-12)  # float64
+        np.testing.assert_allclose(kernel_kl(tuple(q), tuple(p), estimator), expected, rtol=1e-12)
+        if estimator == "independent":
+            single = sum(kernel_kl(a, b) for a, b in zip(q, p, strict=True))
+            np.testing.assert_allclose(single, expected, rtol=1e-12)  # float64
+
+    @parameterized.parameters("independent", "full")
+    def test_gradient_has_shape_and_dtype_of_each_tensor(self, estimator):
+        q = [tf.constant(normal((5, 3, 2)), tf.float16), tf.constant(normal((5, 4)))]
+        p = [tf.constant(normal((2, 3, 2), seed=1)), tf.constant(normal((2, 4), seed=1))]
+        with tf.GradientTape() as tape:
+            tape.watch([q, p])
+            kl = kernel_kl(q, p, estimator)
+        self.assertEqual(kl.dtype, tf.float32)
+        gradients = tf.nest.flatten(tape.gradient(kl, [q, p]))
+        for gradient, samples in zip(gradients, [*q, *p], strict=True):
+            self.assertEqual((gradient.shape, gradient.dtype), (samples.shape, samples.dtype))
+            self.assertTrue(np.isfinite(gradient).all() and np.any(gradient))
+
+    @parameterized.product(estimator=["independent", "full"], dtype=["float16", "bfloat16"])
+    def test_half_precision_is_computed_in_float32(self, estimator, dtype):
+        q, p = tf.cast(normal((5, 300)), dtype), tf.cast(normal((5, 300), seed=1), dtype)
+        kl = kernel_kl(q, p, estimator)
+        expected = kernel_kl(tf.cast(q, tf.float32), tf.cast(p, tf.float32), estimator)
+        self.assertEqual(kl.dtype, tf.float32)
+        self.assertEqual(float(kl), float(expected))
+
+    def test_dtype_is_the_posteriors(self):
+        double, single = normal((3, 4), dtype=np.float64), normal((3, 4), seed=1)
+        self.assertEqual(kernel_kl(double, single).dtype, tf.float64)
+        self.assertEqual(kernel_kl(single, double).dtype, tf.float32)
+        self.assertEqual(kernel_kl(single, single).shape, ())
+
+    def test_nested_lists_of_numbers_are_one_tensor(self):
+        # n = 2, m = 1: log of (1 / 3 * 4 / 3) / 2, and log(m / (n - 1)) = 0.
+        kl = kernel_kl([[0.0], [3.0]], [[-1.0]])
+        np.testing.assert_allclose(kl, 0.5 * np.log(4 / 9), rtol=1e-6)  # float32
+
+    def test_implementations_agree(self):
+        q, p = normal((5, 20)), normal((5, 20), seed=1)
+        auto, tensorflow = (kernel_kl(q, p, implementation=i) for i in ("auto", "tensorflow"))
+        np.testing.assert_allclose(auto, tensorflow, rtol=1e-5)  # float32 in another order
+
+    def test_runs_under_mirrored_strategy(self):
+        q, p = normal((5, 20)), normal((5, 20), seed=1)
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        per_replica = tf.function(lambda: strategy.run(kernel_kl, (q, p)), autograph=False)()
+        for value in strategy.experimental_local_results(per_replica):
+            np.testing.assert_allclose(value, kernel_kl(q, p), rtol=1e-5)  # float32, fusion
+
+
+class KernelKLFailureTest(parameterized.TestCase):
+    @parameterized.named_parameters(
+        ("estimator", (5, 4), (5, 4), {"estimator": "joint"}, "`estimator` must be one of"),
+        ("implementation", (5, 4), (5, 4), {"implementation": "c"}, "`implementation` must be"),
+        ("one_sample", (1, 4), (5, 4), {}, "at least 2 samples, since Eq. 2 .*num_samples=1"),
+        ("no_prior_sample", (5, 4), (0, 4), {}, "`prior_samples` must hold at least 1 .*=0"),
+        ("num_weights", (5, 4), (5, 3), {}, r"agree on `num_weights`.*\[4\] and \[3\]"),
+        ("no_dimension", (), (5, 4), {}, "`posterior_samples` must have a statically known"),
+    )
+    def test_message_names_argument(self, q_shape, p_shape, options, message):
+        with self.assertRaisesRegex(ValueError, message):
+            kernel_kl(np.ones(q_shape, np.float32), np.ones(p_shape, np.float32), **options)
+
+    def test_integers(self):
+        with self.assertRaisesRegex(ValueError, "must be floating-point. Received: dtype=int32"):
+            kernel_kl(tf.ones((5, 4), tf.int32), tf.ones((5, 4)))
+
+    def test_lists_that_do_not_match(self):
+        q, p = [tf.ones((5, 4)), tf.ones((5, 2))], [tf.ones((5, 4))]
+        with self.assertRaisesRegex(ValueError, r"for each tensor .*\[4, 2\] and \[4\]"):
+            kernel_kl(q, p)
+        with self.assertRaisesRegex(ValueError, "`prior_samples` must hold tensors with the same"):
+            kernel_kl(q, [tf.ones((5, 4)), tf.ones((4, 2))])
+        with self.assertRaisesRegex(ValueError, "`posterior_samples` must hold at least one"):
+            kernel_kl([], [])
+
+    @parameterized.parameters(0, 1)
+    def test_unknown_number_of_samples(self, position):
+        signature = [tf.TensorSpec((5, 4)), tf.TensorSpec((5, 4))]
+        signature[position] = tf.TensorSpec((None, 4))
+        with self.assertRaisesRegex(ValueError, "statically known number of samples"):
+            tf.function(kernel_kl, signature).get_concrete_function()
+
+    def test_custom_op_is_not_there(self):
+        with self.assertRaisesRegex(NotImplementedError, "has no custom op.*'tensorflow'"):
+            kernel_kl(tf.ones((5, 4)), tf.ones((5, 4)), implementation="custom_op")

@@ -1,0 +1,45 @@
+"""A network and data small enough that a test trains in a second."""
+
+import numpy as np
+from keras import layers as keras_layers
+
+from bayes_by_hypernet import methods
+from bayes_by_hypernet.data import Dataset, Examples
+from bayes_by_hypernet.networks import Network
+
+NUM_CLASSES = 3
+SHAPE = (6, 6, 1)
+HIDDEN_UNITS = (4, 8)
+
+
+def _apply(layers, images, num_outputs):
+    x = keras_layers.ReLU()(layers.conv2d(images, 4, 3, name="conv"))
+    x = keras_layers.Flatten()(keras_layers.MaxPooling2D(2, padding="same")(x))
+    return layers.dense(x, num_outputs, name="dense")
+
+
+NETWORK = Network("tiny", _apply, SHAPE, NUM_CLASSES)
+
+
+def examples(num, seed=0):
+    """Images whose brightest third decides the class, so that training has something to learn."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, NUM_CLASSES, num)
+    images = rng.uniform(0, 0.5, (num, *SHAPE)).astype(np.float32)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label : 2 * label + 2] += 0.5
+    return Examples(images, labels)
+
+
+def dataset(num=60):
+    outliers = np.random.default_rng(9).uniform(0, 1, (num, *SHAPE)).astype(np.float32)
+    return Dataset(
+        "mnist", "notmnist", NUM_CLASSES, examples(num), examples(30, 1), examples(30, 2), outliers
+    )
+
+
+def method(name="bbh", **options):
+    if name == "bbh":
+        options = {"hidden_units": HIDDEN_UNITS, **options}
+    cls = methods.get(name)
+    return cls(NETWORK, cls.Options(**options))
