@@ -110,7 +110,8 @@ def export(model, path, input_range=None):
         `path`.
 
     Raises:
-        ValueError: If `input_range` is not a pair of increasing numbers, or the model is not built.
+        ValueError: If `input_range` is not a pair of increasing numbers, or the model has no input
+            shape.
     """
     if input_range is not None and not (len(input_range) == 2 and input_range[0] < input_range[1]):
         raise ValueError(
@@ -120,8 +121,8 @@ def export(model, path, input_range=None):
     sampler = as_sampler(model)
     if sampler.input_shape is None:
         raise ValueError(
-            "Argument `model` must know its input shape: build it, or call it once. "
-            f"Received: {model}"
+            "Argument `model` must know its input shape; make a subclassed model a functional one: "
+            f"keras.Model(inputs, model(inputs)). Received: {model}"
         )
     module = ServedPosterior(sampler, sampler.input_shape, input_range)
     signatures = {"serving_default": module.serving_default, "serve": module.serve}

@@ -37,12 +37,8 @@ class AuxiliaryNoise(keras.layers.Layer):
         super().__init__(**kwargs)
         if dim < 1:
             raise ValueError(f"Argument `dim` must be at least 1. Received: dim={dim}")
-        if num_samples < 1:
-            raise ValueError(
-                f"Argument `num_samples` must be at least 1. Received: num_samples={num_samples}"
-            )
         self.dim = dim
-        self.num_samples = num_samples
+        self.num_samples = _check_num_samples(num_samples)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._held_key = None
@@ -51,10 +47,10 @@ class AuxiliaryNoise(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs=None, num_samples=None):
-        num_samples = self.num_samples if num_samples is None else num_samples
+        num_samples = self._count(num_samples)
         key = self._held_key
         if key is None:
-            key = tf.bitcast(self.seed_generator.next(), tf.int32)
+            key = randomness.next_key(self.seed_generator)
         return tf.random.stateless_normal((num_samples, self.dim), key, dtype=self.compute_dtype)
 
     @contextlib.contextmanager
@@ -66,18 +62,37 @@ class AuxiliaryNoise(keras.layers.Layer):
         finally:
             self._held_key = before
 
-    def compute_output_shape(self, input_shape=None, num_samples=None):
-        return (self.num_samples if num_samples is None else num_samples, self.dim)
+    def compute_output_spec(self, inputs=None, num_samples=None):
+        count = self._count(num_samples)
+        count = count if isinstance(count, int) else None
+        return keras.KerasTensor((count, self.dim), self.compute_dtype)
+
+    def _count(self, num_samples):
+        return self.num_samples if num_samples is None else _check_num_samples(num_samples)
 
     def get_config(self):
         config = {"dim": self.dim, "num_samples": self.num_samples, "seed": self.seed}
         return {**super().get_config(), **config}
 
 
+def _check_num_samples(num_samples):
+    if isinstance(num_samples, int) and num_samples < 1:
+        raise ValueError(
+            f"Argument `num_samples` must be at least 1. Received: num_samples={num_samples}"
+        )
+    return num_samples
+
+
+def find_layers(model, kind):
+    """Returns every layer of class `kind` in a Keras model, at any depth, in a fixed order."""
+    # TensorFlow's public view: Keras's `layers` does not go into composite layers.
+    descendants = tf.train.TrackableView(model).descendants()
+    return [layer for layer in descendants if isinstance(layer, kind)]
+
+
 def hold_noise(model, key):
     """Context in which each noise layer inside `model` keeps one draw, which `key` decides."""
     stack = contextlib.ExitStack()
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, AuxiliaryNoise)]
-    for index, layer in enumerate(layers):
+    for index, layer in enumerate(find_layers(model, AuxiliaryNoise)):
         stack.enter_context(layer.hold(randomness.fold_in(key, index)))
     return stack

@@ -53,7 +53,8 @@ class KerasSampler:
     def __init__(self, model):
         self.model = model
         self.variables = model.variables
-        self.input_shape = model.input_shape[1:]
+        shape = getattr(model, "input_shape", None)  # a subclassed model has none
+        self.input_shape = shape and shape[1:]
 
     def draw(self, num_samples, key):
         return {"key": randomness.split(key, num_samples)}
@@ -96,6 +97,8 @@ class Predictor:
         self._sampler = sampler
         self._outputs = outputs
         self._draw = tf.function(sampler.draw, reduce_retracing=True)
+        self._sum = tf.function(self._sum_samples, reduce_retracing=True)
+        self._each = tf.function(self._each_sample, reduce_retracing=True)
 
     def __call__(self, x, num_samples, key, batch_size=1000, return_samples=False):
         """Returns the means over samples of the two outputs, and all of the first or None."""
@@ -118,12 +121,10 @@ class Predictor:
     def _of_sample(self, x, sample):
         return self._outputs(self._sampler.logits(x, sample))
 
-    @tf.function(reduce_retracing=True)
-    def _sum(self, x, draws, num_samples):
+    def _sum_samples(self, x, draws, num_samples):
         return sum_over_samples(self._of_sample, x, draws, num_samples)
 
-    @tf.function(reduce_retracing=True)
-    def _each(self, x, draws):
+    def _each_sample(self, x, draws):
         first = self._of_sample(x, tf.nest.map_structure(lambda draw: draw[0], draws))
         signature = tuple(tf.TensorSpec(None, value.dtype) for value in first)
         return tf.map_fn(

@@ -19,8 +19,13 @@ def fold_in(key, data):
 
 
 def seed_key(seed):
-    """Returns the root key `(2,)` of an integer seed of at most 63 bits."""
+    """Returns the root key `(2,)` of an integer seed of at most 62 bits."""
     return tf.constant([seed & 0x7FFFFFFF, (seed >> 31) & 0x7FFFFFFF], tf.int32)
+
+
+def next_key(seed_generator):
+    """Returns the next key of a `keras.random.SeedGenerator`, and advances it."""
+    return tf.cast(seed_generator.next(), tf.int32)  # Keras's dtype varies with its version
 
 
 def split(key, num):

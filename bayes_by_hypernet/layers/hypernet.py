@@ -127,7 +127,7 @@ class HypernetLayer(keras.layers.Layer):
                 "elsewhere. Received: num_train_examples=None"
             )
         weights = [tf.cast(w, tf.float32) for w in weights]
-        key = tf.bitcast(self.prior_seed_generator.next(), tf.int32)
+        key = randomness.next_key(self.prior_seed_generator)
         priors = [
             tf.cast(self.prior(w.shape, randomness.fold_in(key, i)), tf.float32)
             for i, w in enumerate(weights)

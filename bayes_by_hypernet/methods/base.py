@@ -2,7 +2,10 @@
 
 import abc
 import dataclasses
+import functools
 import math
+
+import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,6 @@ class Method(abc.ABC):
     Attributes:
         trainable_variables: The Keras variables that training changes.
         variables: All that prediction needs.
-        trackable: Object that `tf.train.Checkpoint` saves and restores.
         num_weights: Number of weights of the network.
         input_shape: Shape of one input.
         sample_shapes: Dict, name to shape of one posterior sample's tensors.
@@ -46,6 +48,15 @@ class Method(abc.ABC):
     @property
     def variables(self):
         return self.trainable_variables
+
+    @functools.cached_property
+    def trackable(self):
+        """What `tf.train.Checkpoint` saves and restores: every variable by its path.
+
+        By path and one by one, since TensorFlow does not see layers in a layer's list.
+        """
+        variables = {variable.path: variable.value for variable in self.variables}
+        return tf.train.Checkpoint(variables=variables)
 
     @property
     def num_parameters(self):

@@ -104,7 +104,6 @@ class BayesByHypernet(Method):
             hypernetwork.build((None, options.noise_dim))
         self.prior = NormalPrior(options.prior_stddev)
         self.trainable_variables = [v for g in self.hypernetworks for v in g.trainable_variables]
-        self.trackable = tf.train.Checkpoint(hypernetworks=self.hypernetworks)
 
     def _make_hypernetworks(self):
         units = self.options.hidden_units

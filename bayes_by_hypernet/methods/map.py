@@ -61,7 +61,6 @@ class MaximumAPosteriori(Method):
     def __init__(self, network, options):
         self.options = options
         self.keras_model = network.build(PointFamily())
-        self.trackable = self.keras_model
         self.trainable_variables = self.keras_model.trainable_variables
         self.num_weights = self.num_parameters
         self.input_shape = network.input_shape

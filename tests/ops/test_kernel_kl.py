@@ -157,6 +157,15 @@ class KernelKLGradientTest(parameterized.TestCase):
         for gradient in gradients:
             self.assertTrue(np.isfinite(gradient).all())
 
+    @parameterized.product(estimator=list(ESTIMATORS), counts=[FEW, MANY])
+    def test_prior_samples_may_be_the_posterior_samples(self, estimator, counts):
+        kl, twin = ESTIMATORS[estimator]
+        q, _ = samples(**counts, num_weights=4)
+        tensor = tf.constant(q)
+        # float64; a distance of zero is 1e-4 by the guard, to which `full` adds rounding errors
+        # of 1e-16 * ||w||^2 under the root.
+        np.testing.assert_allclose(kl(tensor, tensor), twin(q, q), rtol=1e-7)
+
     @parameterized.product(estimator=list(ESTIMATORS), unrolled=[True, False])
     def test_ties_share_equally(self, estimator, unrolled):
         kl, _ = ESTIMATORS[estimator]

@@ -1,0 +1,143 @@
+"""A whole run in small: results, resumption, the loaded posterior."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+import bayes_by_hypernet as bbh
+from bayes_by_hypernet import configuration, experiment, networks
+from bayes_by_hypernet.run_directory import RunDirectory, RunDirectoryError
+
+# The least that `results.json` holds, for readers of other versions.
+KEYS = """schema_version method architecture noise noise_dim kl_estimator dataset outlier_dataset
+protocol seed error_percent in_auc outlier_auc nll brier ece auroc mutual_information_in
+mutual_information_out train_seconds ms_per_step num_weights num_parameters epochs temperature
+hardware versions data_fingerprint config complete""".split()
+
+
+@pytest.fixture(autouse=True)
+def _tiny_network(monkeypatch):
+    monkeypatch.setitem(networks.NETWORKS, "tiny", tiny.NETWORK)
+
+
+def _config(method="bbh", **settings):
+    options = {"hidden_units": tiny.HIDDEN_UNITS} if method == "bbh" else {}
+    plan = configuration.RunConfig(
+        network="tiny",
+        method=method,
+        dataset="mnist",
+        outlier_dataset="notmnist",
+        protocol="quick",
+        epochs=2,
+        batch_size=10,
+        learning_rate=1e-2,
+        annealing_start_epoch=0.5,
+        annealing_epochs=1.0,
+        temperature=1.0,
+        seed=3,
+        num_predictive_samples=6,
+        max_train_examples=None,
+        options=dataclasses.asdict(
+            configuration.methods.get(method).Options(**options),
+        ),
+    )
+    return dataclasses.replace(plan, **settings)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    networks.NETWORKS["tiny"] = tiny.NETWORK
+    directory = tmp_path_factory.mktemp("run")
+    results = experiment.run(_config(), tiny.dataset(), directory, steps_per_call=3)
+    yield directory, results
+    networks.NETWORKS.pop("tiny", None)
+
+
+class TestRun:
+    def test_results_hold_what_they_promise(self, finished):
+        directory, results = finished
+        written = json.loads((directory / "results.json").read_text())
+        assert written == json.loads(json.dumps(results))
+        assert not set(KEYS) - set(results)
+        assert results["complete"] is True
+        assert results["num_weights"] == 4 * 9 + 4 + 16 * 3 + 3
+        assert results["data_fingerprint"] == tiny.dataset().fingerprint()
+        assert results["versions"]["tensorflow"] == tf.__version__
+        contents = {path.name for path in directory.iterdir()}
+        assert {"checkpoints", "tensorboard", "saved_model", "run.flags"} <= contents
+
+    def test_a_finished_run_is_read_and_not_repeated(self, finished, monkeypatch):
+        directory, results = finished
+        monkeypatch.setattr(experiment, "Trainer", None)  # would fail if it were used
+        again = experiment.run(_config(), tiny.dataset(), directory)
+        assert again == json.loads(json.dumps(results))
+
+    def test_another_configuration_is_refused(self, finished):
+        with pytest.raises(RunDirectoryError, match="--epochs=2 there, 3 now"):
+            experiment.run(_config(epochs=3), tiny.dataset(), finished[0])
+
+    def test_the_posterior_gives_the_numbers_of_the_run(self, finished):
+        directory, results = finished
+        posterior = bbh.load(directory)
+        assert posterior.config == _config()
+        assert posterior.keras_model is None
+        test = tiny.dataset().test
+        config = posterior.config
+        predictor = experiment.Predictor(posterior.method)
+        again = experiment.evaluate(predictor, posterior.method, tiny.dataset(), config)
+        assert again == {name: results[name] for name in again}
+        weights = posterior.sample(3, seed=1)
+        assert posterior.logits(test.images, weights).shape == (3, 30, 3)
+
+    def test_the_saved_model_agrees_with_the_loaded_posterior(self, finished):
+        served = tf.saved_model.load(str(finished[0] / "saved_model"))
+        x = tiny.dataset().test.images[:5]
+        outputs = served.serve(x, tf.constant(2000))
+        expected = bbh.load(finished[0]).predict(x, num_samples=2000)
+        # Standard errors of at most 0.5 / sqrt(2000) = 0.011 on either side.
+        np.testing.assert_allclose(outputs["mean"], expected.mean, atol=0.06)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="must lie in"):
+            served.serve(x + 1, tf.constant(1))
+
+    def test_map_is_loaded_with_its_keras_model(self, tmp_path):
+        results = experiment.run(_config("map"), tiny.dataset(), tmp_path)
+        posterior = bbh.load(tmp_path)
+        test = tiny.dataset().test
+        predicted = np.argmax(posterior.keras_model.predict(test.images, verbose=0), axis=1)
+        error = 100 * np.mean(predicted != test.labels)
+        np.testing.assert_allclose(error, results["error_percent"], atol=1e-6)
+
+    def test_a_run_is_repeatable_by_its_seed(self, tmp_path):
+        runs = [experiment.run(_config(), tiny.dataset(), tmp_path / name) for name in "ab"]
+        other = experiment.run(_config(seed=4), tiny.dataset(), tmp_path / "c")
+        timing = ("train_seconds", "ms_per_step")
+        same = [{k: v for k, v in run.items() if k not in timing} for run in runs]
+        assert same[0] == same[1]
+        assert other["nll"] != runs[0]["nll"]
+
+    def test_max_train_examples(self, tmp_path):
+        config = _config(max_train_examples=20)
+        assert experiment.run(config, tiny.dataset(), tmp_path)["num_train_examples"] == 20
+
+    def test_long_runs_are_announced(self, caplog):
+        with caplog.at_level("INFO", logger="bayes_by_hypernet"):
+            experiment._announce(500)
+            assert not caplog.text
+            experiment._announce(1500)
+        assert "25 minutes" in caplog.text and "--protocol=demo" in caplog.text
+
+
+class TestLoad:
+    def test_a_folder_without_a_run_is_named(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="run_directory.*config.json"):
+            bbh.load(tmp_path)
+
+    def test_a_run_without_a_checkpoint_says_so(self, tmp_path):
+
+        RunDirectory(tmp_path, _config(), "data")
+        with pytest.raises(FileNotFoundError, match="no checkpoint yet"):
+            bbh.load(tmp_path)
