@@ -4,6 +4,7 @@ import keras
 
 from bayes_by_hypernet.divergences import linear_annealing
 from bayes_by_hypernet.layers.hypernet import HypernetLayer
+from bayes_by_hypernet.noise import find_layers
 
 
 class KLAnnealing(keras.callbacks.Callback):
@@ -11,36 +12,54 @@ class KLAnnealing(keras.callbacks.Callback):
 
     At each batch the factor is `clip((step / steps_per_epoch - start_epoch) / num_epochs, 0, 1)`.
     The paper's MNIST runs use `KLAnnealing(5, 15)`. After training the factor is 1 again, so it
-    is 1 wherever the callback is not at work.
+    is 1 wherever the callback is not at work (a `fit` that an exception ended leaves its last
+    factor), and it is never saved with a model.
+
+    With `steps_per_execution` of more than 1, the factor of the first of these steps holds for
+    all of them. Where `fit` cannot know the length of an epoch, it is counted in the first one,
+    which is spent at the factor of its start.
 
     Args:
         start_epoch: Float, at least 0, where the factor leaves 0.
         num_epochs: Float, at least 0, how long it takes to reach 1; 0: at once.
+
+    Raises:
+        ValueError: If an argument is negative.
     """
 
     def __init__(self, start_epoch, num_epochs):
         super().__init__()
         for name, value in (("start_epoch", start_epoch), ("num_epochs", num_epochs)):
-            if value < 0:
+            if not value >= 0:
                 raise ValueError(f"Argument `{name}` must be at least 0. Received: {name}={value}")
         self.start_epoch = start_epoch
         self.num_epochs = num_epochs
         self._epoch = 0
+        self._steps_per_epoch = None
+        self._last_batch = -1
+
+    def on_train_begin(self, logs=None):
+        self._steps_per_epoch = self.params.get("steps")
+        self._last_batch = -1
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Without a known length of the epoch, the first one is spent at its start.
-        steps_per_epoch = self.params.get("steps")
+        steps_per_epoch = self._steps_per_epoch
         fraction = batch / steps_per_epoch if steps_per_epoch else 0.0
-        step = self._epoch + fraction
-        self._assign(linear_annealing(step, 1, self.start_epoch, self.num_epochs))
+        epochs = self._epoch + fraction
+        self._assign(linear_annealing(epochs, 1, self.start_epoch, self.num_epochs))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._last_batch = batch
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._steps_per_epoch = self._steps_per_epoch or self._last_batch + 1
 
     def on_train_end(self, logs=None):
         self._assign(1.0)
 
     def _assign(self, anneal):
-        for layer in self.model._flatten_layers():
-            if isinstance(layer, HypernetLayer) and layer.built:
-                layer.kl_anneal.assign(anneal)
+        for layer in find_layers(self.model, HypernetLayer):
+            layer.kl_anneal.assign(anneal)

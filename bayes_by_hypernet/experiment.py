@@ -34,23 +34,26 @@ PACKAGES = (
 
 def run(
     config,
-    dataset,
+    load_data,
     workdir,
     strategy=None,
     overwrite=False,
     steps_per_call=10,
     checkpoint_minutes=5.0,
+    fallback_reason=None,
 ):
     """Runs, resumes, or only reads a finished run.
 
     Args:
         config: `RunConfig`.
-        dataset: `Dataset` that the configuration names.
+        load_data: Function that returns the `Dataset` which the configuration names; called after
+            everything else was found to be in order.
         workdir: Run directory.
         strategy: `tf.distribute.Strategy`; None: the current one.
         overwrite: Whether to start anew where the directory holds a run.
         steps_per_call: Training steps of one call into TensorFlow.
         checkpoint_minutes: At most one checkpoint in this many minutes, besides the last.
+        fallback_reason: The sentence to record where these are not the data that were hoped for.
 
     Returns:
         The contents of `results.json`; None on workers other than the chief.
@@ -61,11 +64,13 @@ def run(
     """
     strategy = strategy or tf.distribute.get_strategy()
     chief = is_chief(strategy)
-    fingerprint = dataset.fingerprint()
-    directory = RunDirectory(workdir, config, fingerprint, overwrite, writer=chief)
+    directory = RunDirectory(workdir, config, overwrite, writer=chief)
     if directory.results:
         logger.info("The run in %s is complete; these are its results.", directory.path)
         return directory.results
+    dataset = load_data()
+    fingerprint = dataset.fingerprint()
+    directory.claim(fingerprint)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         method = config.make_method()
@@ -94,17 +99,19 @@ def run(
     )
     if not chief:
         return None
+    predictions = predict(predictor, method, dataset, config)
+    directory.write_predictions(*predictions, dataset.test.labels)
     results = {
         "schema_version": SCHEMA_VERSION,
         **config.flat(),
-        **evaluate(predictor, method, dataset, config),
+        **evaluate(*predictions, dataset.test.labels),
         "train_seconds": round(float(trainer.train_seconds.numpy()), 1),
         "ms_per_step": _median(epoch["ms_per_step"] for epoch in history),
         "validation_error_percent": history[-1]["validation_error_percent"],
         "num_train_examples": len(train.labels),
         "num_weights": method.num_weights,
         "num_parameters": method.num_parameters,
-        "fallback_reason": dataset.fallback_reason,
+        "fallback_reason": fallback_reason,
         "hardware": hardware(),
         "strategy": type(strategy).__name__,
         "num_replicas": strategy.num_replicas_in_sync,
@@ -116,17 +123,25 @@ def run(
     logger.info("Exporting the SavedModel.")
     export(Posterior(method, config), directory.path / "saved_model", INPUT_RANGE)
     directory.write_results(results)
-    return results
+    return directory.results
 
 
-def evaluate(predictor, method, dataset, config):
-    """Returns the measures of the protocol on the test set and the outliers, by name."""
+def predict(predictor, method, dataset, config):
+    """Returns the `Prediction`s of the test set and of the outliers."""
     num_samples = config.num_predictive_samples if method.is_stochastic else 1
-    test, outliers = (
+    return [
         _predict(predictor, images, num_samples, config.seed, what)
         for images, what in ((dataset.test.images, "test images"), (dataset.outliers, "outliers"))
-    )
-    labels = dataset.test.labels
+    ]
+
+
+def evaluate(test, outliers, labels):
+    """Returns the measures of the protocol, by name.
+
+    Args:
+        test, outliers: `Prediction`s.
+        labels: Of the test set, `(N,)`.
+    """
     return {
         "error_percent": metrics.error_percent(test.mean, labels),
         "in_auc": metrics.entropy_auc(test.mean),

@@ -13,7 +13,8 @@ SINGLE_NUM_SLICES = {431_080: 130, 462_693: 231}
 MAX_SLICE_SIZE = 4096
 
 
-def _check_hidden_units(hidden_units):
+def check_hidden_units(hidden_units):
+    """Returns `hidden_units` as a tuple; ValueError unless it is one or more positive integers."""
     hidden_units = tuple(int(units) for units in hidden_units)
     if not hidden_units or min(hidden_units) < 1:
         raise ValueError(
@@ -21,6 +22,16 @@ def _check_hidden_units(hidden_units):
             f"Received: hidden_units={hidden_units}"
         )
     return hidden_units
+
+
+def _check_shape(name, shape):
+    checked = tuple(int(size) for size in shape)
+    if not checked or min(checked) < 1:
+        raise ValueError(
+            f"Argument `{name}` must be one or more positive integers for each weight tensor. "
+            f"Received: {shape}"
+        )
+    return checked
 
 
 def _check_num_slices(num_slices, size, what):
@@ -49,7 +60,9 @@ class _SliceGenerator(keras.layers.Layer):
         self.linear = keras.layers.Dense(slice_size, name="output", dtype=policy)
 
     def build(self, input_shape):
-        shape = (None, input_shape[-1] + self.num_slices)
+        dim = input_shape[-1]
+        self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: dim})
+        shape = (None, dim + self.num_slices)
         for layer in [*self.hidden, self.linear]:
             layer.build(shape)
             shape = (None, layer.units)
@@ -93,13 +106,8 @@ class HypernetworkKernel(keras.layers.Layer):
 
     def __init__(self, kernel_shape, hidden_units=HIDDEN_UNITS, num_slices=1, **kwargs):
         super().__init__(**kwargs)
-        self.kernel_shape = tuple(int(size) for size in kernel_shape)
-        if not self.kernel_shape or min(self.kernel_shape) < 1:
-            raise ValueError(
-                "Argument `kernel_shape` must be one or more positive integers. "
-                f"Received: kernel_shape={kernel_shape}"
-            )
-        self.hidden_units = _check_hidden_units(hidden_units)
+        self.kernel_shape = _check_shape("kernel_shape", kernel_shape)
+        self.hidden_units = check_hidden_units(hidden_units)
         _check_num_slices(num_slices, self.kernel_shape[-1], "the output axis, kernel_shape[-1]")
         self.num_slices = num_slices
         self.generator = _SliceGenerator(
@@ -155,15 +163,16 @@ class SingleHypernetwork(keras.layers.Layer):
         List of weight samples, `(n, *shape)` for each of `weight_shapes`.
 
     Raises:
-        ValueError: If a given `num_slices` does not divide the number of weights.
+        ValueError: If a given `num_slices` does not divide the number of weights, there are none,
+            or a size is not positive.
     """
 
     def __init__(self, weight_shapes, num_slices=None, hidden_units=HIDDEN_UNITS, **kwargs):
         super().__init__(**kwargs)
-        self.weight_shapes = [tuple(int(size) for size in shape) for shape in weight_shapes]
+        self.weight_shapes = [_check_shape("weight_shapes", shape) for shape in weight_shapes]
         if not self.weight_shapes:
             raise ValueError("Argument `weight_shapes` must name at least one shape. Received: []")
-        self.hidden_units = _check_hidden_units(hidden_units)
+        self.hidden_units = check_hidden_units(hidden_units)
         self.sizes = [math.prod(shape) for shape in self.weight_shapes]
         self.num_weights = sum(self.sizes)
         if num_slices is None:

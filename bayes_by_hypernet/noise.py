@@ -85,9 +85,9 @@ def _check_num_samples(num_samples):
 
 def find_layers(model, kind):
     """Returns every layer of class `kind` in a Keras model, at any depth, in a fixed order."""
-    # TensorFlow's public view: Keras's `layers` does not go into composite layers.
-    descendants = tf.train.TrackableView(model).descendants()
-    return [layer for layer in descendants if isinstance(layer, kind)]
+    # Private, and without a public equal: `model.layers` does not go into composite layers, nor
+    # TensorFlow's `TrackableView` into a dict of lists of layers.
+    return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
 
 
 def hold_noise(model, key):

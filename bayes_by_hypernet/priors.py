@@ -8,8 +8,9 @@ import tensorflow as tf
 class NormalPrior:
     """N(0, stddev^2) on every weight, the paper's prior at `stddev=1`.
 
-    A prior of your own is any callable with this signature; register it with
-    `keras.saving.register_keras_serializable` for the `.keras` round trip.
+    A prior of your own is any callable with this signature. For the `.keras` round trip register
+    it with `keras.saving.register_keras_serializable`: a function, or a class that has `get_config`
+    and `from_config`.
 
     Args:
         stddev: Positive float.
@@ -20,13 +21,16 @@ class NormalPrior:
 
     Returns:
         Samples of that shape, float32.
+
+    Raises:
+        ValueError: If `stddev` is not positive.
     """
 
     def __init__(self, stddev=1.0):
         if not stddev > 0:
             raise ValueError(
-                "Argument `prior_stddev` must be positive, the standard deviation of the normal "
-                f"prior. Received: {stddev}"
+                "Argument `stddev` of the normal prior (`prior_stddev` of a method) must be "
+                f"positive. Received: stddev={stddev}"
             )
         self.stddev = float(stddev)
 
@@ -36,3 +40,7 @@ class NormalPrior:
 
     def get_config(self):
         return {"stddev": self.stddev}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

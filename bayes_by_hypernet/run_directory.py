@@ -6,10 +6,13 @@ import pathlib
 import shutil
 import tempfile
 
-from bayes_by_hypernet.configuration import CONFIG_FILE, RunConfig
+import numpy as np
+
+from bayes_by_hypernet.configuration import CONFIG_FILE, read_config
 
 RESULTS_FILE = "results.json"
 FLAGS_FILE = "run.flags"
+PREDICTIONS_FILE = "predictions.npz"
 
 
 class RunDirectoryError(ValueError):
@@ -17,46 +20,71 @@ class RunDirectoryError(ValueError):
 
 
 class RunDirectory:
-    """Opens the folder of a run, new or to be resumed.
+    """The folder of a run, new or to be resumed.
+
+    Making one only looks; `claim` writes, once the data are there.
 
     Args:
         path: The folder.
         config: `RunConfig` of the run.
-        fingerprint: Of the data.
         overwrite: Whether to delete what another run left here.
         writer: Whether this process writes; the other workers of a distributed run only read.
 
     Raises:
-        RunDirectoryError: If the folder belongs to another configuration or other data, or cannot
-            be written. Nothing was changed then.
+        RunDirectoryError: If the folder belongs to another configuration or cannot be written.
     """
 
-    def __init__(self, path, config, fingerprint, overwrite=False, writer=True):
+    def __init__(self, path, config, overwrite=False, writer=True):
         self.path = pathlib.Path(path)
         self.config = config
-        self.fingerprint = fingerprint
+        self._overwrite = overwrite
+        self._writer = writer
         if writer:
             self._check_writable()
-        if overwrite and writer:
-            self._clear()
-        elif not overwrite:
+        if not overwrite:
             self._check_owner()
-        if writer:
-            contents = {**config.flat(), "data_fingerprint": fingerprint}
+
+    def claim(self, fingerprint):
+        """Enters configuration and data, after deleting another run's files with `overwrite`.
+
+        Args:
+            fingerprint: Of the data.
+
+        Raises:
+            RunDirectoryError: If the run that is here was trained on other data.
+        """
+        if self._overwrite and self._writer:
+            self._clear()
+        elif not self._overwrite:
+            self._check_data(fingerprint)
+        self._overwrite = False
+        if self._writer:
+            contents = {**self.config.flat(), "data_fingerprint": fingerprint}
             write_json(self.path / CONFIG_FILE, contents)
-            (self.path / FLAGS_FILE).write_text(flag_lines(config))
+            (self.path / FLAGS_FILE).write_text(flag_lines(self.config))
 
     @property
     def results(self):
-        """The results of a finished run, or None."""
+        """The results of a finished run, or None; None with `overwrite` before `claim`."""
         path = self.path / RESULTS_FILE
-        if not path.exists():
+        if self._overwrite or not path.exists():
             return None
         results = json.loads(path.read_text())
         return results if results["complete"] else None
 
     def write_results(self, results):
         write_json(self.path / RESULTS_FILE, results)
+
+    def write_predictions(self, test, outliers, labels):
+        """Keeps what figures are drawn from: mean probabilities, mutual information, labels."""
+        np.savez_compressed(
+            self.path / PREDICTIONS_FILE,
+            test_mean=test.mean,
+            test_mutual_information=test.mutual_information,
+            test_labels=labels,
+            outlier_mean=outliers.mean,
+            outlier_mutual_information=outliers.mutual_information,
+        )
 
     def _check_writable(self):
         try:
@@ -70,28 +98,32 @@ class RunDirectory:
             ) from error
 
     def _check_owner(self):
+        there = read_config(self.path)
+        if there is not None:
+            self._refuse(
+                f"--{name}={_text(then)} there, {_text(now)} now"
+                for name, (now, then) in self.config.differences(there).items()
+            )
+
+    def _check_data(self, fingerprint):
         path = self.path / CONFIG_FILE
-        if not path.exists():
-            return
-        contents = json.loads(path.read_text())
-        changes = [
-            f"--{name}={_text(then)} there, {_text(now)} now"
-            for name, (now, then) in self.config.differences(RunConfig.from_flat(contents)).items()
-        ]
-        if not changes and contents["data_fingerprint"] != self.fingerprint:
-            then = contents["data_fingerprint"]
-            changes = [f"--data_dir: data with fingerprint {then} there, {self.fingerprint} now"]
+        there = json.loads(path.read_text())["data_fingerprint"] if path.exists() else fingerprint
+        if there != fingerprint:
+            self._refuse([f"--data_dir: data with fingerprint {there} there, {fingerprint} now"])
+
+    def _refuse(self, changes):
+        changes = "; ".join(changes)
         if changes:
             raise RunDirectoryError(
-                f"The run in {os.fspath(self.path)!r} belongs to another configuration: "
-                f"{'; '.join(changes)}. Pass another --workdir, or --overwrite to start anew."
+                f"The run in {os.fspath(self.path)!r} belongs to another configuration: {changes}. "
+                "Pass another --workdir, or --overwrite to start anew."
             )
 
     def _clear(self):
         """Deletes what a run writes, and nothing else that may lie in the folder."""
         for name in ("checkpoints", "tensorboard", "saved_model", "figures"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (RESULTS_FILE, CONFIG_FILE, FLAGS_FILE, "history.jsonl"):
+        for name in (RESULTS_FILE, CONFIG_FILE, FLAGS_FILE, PREDICTIONS_FILE, "history.jsonl"):
             (self.path / name).unlink(missing_ok=True)
 
 

@@ -129,7 +129,7 @@ def run_summary(results):
             "results to compare with the paper's. --protocol=paper gives those."
         )
     if results["fallback_reason"]:
-        notes.append(results["fallback_reason"])
+        notes.append("\n".join(["=" * 80, results["fallback_reason"], "=" * 80]))
     return "\n".join([format_table(header, lines), "", *notes])
 
 

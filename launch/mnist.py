@@ -10,7 +10,7 @@ import sys
 import run_flags
 from absl import app, flags
 
-from bayes_by_hypernet import configuration, data, experiment, tables, training
+from bayes_by_hypernet import configuration, data, experiment, figures, tables, training
 
 logger = logging.getLogger("bayes_by_hypernet")
 
@@ -22,7 +22,7 @@ NOTMNIST_DIR = flags.DEFINE_string("notmnist_dir", None, "notMNIST's IDX files; 
 def say_what_runs(config, reason):
     """Says which data and protocol were chosen where the user did not, and how to choose others."""
     if reason:
-        logger.warning("%s", reason)
+        logger.warning("%s\n%s\n%s", "=" * 80, reason, "=" * 80)
     logger.info(
         "%s on %s (outliers: %s), %s protocol: %d epochs, %s",
         config.method,
@@ -53,20 +53,23 @@ def main(argv):
             **run_flags.settings(),
         )
         say_what_runs(config, reason)
-        dataset = data.load(config.dataset, DATA_DIR.value, NOTMNIST_DIR.value)
+        workdir = run_flags.WORKDIR.value or run_flags.default_workdir(config)
         results = experiment.run(
             config,
-            dataset,
-            run_flags.WORKDIR.value or run_flags.default_workdir(config),
+            lambda: data.load(config.dataset, DATA_DIR.value, NOTMNIST_DIR.value),
+            workdir,
             strategy,
             run_flags.OVERWRITE.value,
             run_flags.STEPS_PER_CALL.value,
             run_flags.CHECKPOINT_MINUTES.value,
+            fallback_reason=reason,
         )
     except (ValueError, FileNotFoundError, training.NonFiniteLossError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     if results:
         print(tables.run_summary(results))
+        logger.info("Figure: %s", figures.entropy_cdf(workdir))
+        logger.info("In a notebook: bayes_by_hypernet.load(%r)", workdir)
 
 
 if __name__ == "__main__":

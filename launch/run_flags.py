@@ -1,5 +1,6 @@
 """Flags that every training launcher has; `None` means the protocol's value."""
 
+import dataclasses
 import logging
 import os
 
@@ -82,7 +83,12 @@ def settings():
 
 
 def default_workdir(config):
-    """Returns the run directory of a configuration: `runs/<data>/<protocol>/<method>-...`."""
-    options = [str(value) for value in config.options.values() if isinstance(value, str)]
-    name = "-".join([config.method, *options, f"seed{config.seed}"])
+    """Returns `runs/<data>/<protocol>/<method>-<options that are not its defaults>-seed<n>`."""
+    defaults = dataclasses.asdict(methods.get(config.method).Options())
+    changed = [
+        f"{name}={value}".replace(" ", "")
+        for name, value in config.options.items()
+        if value != defaults[name]
+    ]
+    name = "-".join([config.method, *changed, f"seed{config.seed}"])
     return f"runs/{config.dataset}/{config.protocol}/{name}"

@@ -75,7 +75,7 @@ class TestResolve:
             ({"noise_dim": 0}, "noise_dim=0"),
             ({"num_kl_samples": 1}, "at least 2.*nearest other.*num_kl_samples=1"),
             ({"num_likelihood_samples": 6}, "between 1 and `num_kl_samples`=5.*6"),
-            ({"prior_stddev": 0.0}, "`prior_stddev` must be positive"),
+            ({"prior_stddev": 0.0}, "`prior_stddev` of a method\\) must be positive"),
             ({"kl_estimator": "analytic"}, "`kl_estimator` must be one of.*'analytic'"),
             ({"hidden_units": ()}, "`hidden_units` must be"),
             ({"protocol": "long"}, "`protocol` must be one of.*'long'"),
@@ -101,36 +101,42 @@ class TestResolve:
         assert again.differences(config) == {}
 
 
+def _claimed(path, config, fingerprint, **options):
+    directory = RunDirectory(path, config, **options)
+    directory.claim(fingerprint)
+    return directory
+
+
 class TestRunDirectory:
     def test_the_same_configuration_may_come_back(self, tmp_path):
-        RunDirectory(tmp_path, _resolve(), "data")
-        directory = RunDirectory(tmp_path, _resolve(), "data")
+        _claimed(tmp_path, _resolve(), "data")
+        directory = _claimed(tmp_path, _resolve(), "data")
         assert directory.results is None
         directory.write_results({"complete": True})
-        assert RunDirectory(tmp_path, _resolve(), "data").results == {"complete": True}
+        assert _claimed(tmp_path, _resolve(), "data").results == {"complete": True}
 
     def test_another_configuration_is_refused_by_the_flag_that_differs(self, tmp_path):
-        RunDirectory(tmp_path, _resolve(), "data")
+        _claimed(tmp_path, _resolve(), "data")
         (tmp_path / "checkpoints").mkdir()
         changed = _resolve(noise_dim=8, hidden_units=(4, 8))
         message = (
             "--noise_dim=1 there, 8 now; --hidden_units=64,256,512 there, 4,8 now.*--overwrite"
         )
         with pytest.raises(RunDirectoryError, match=message):
-            RunDirectory(tmp_path, changed, "data")
+            _claimed(tmp_path, changed, "data")
         assert configuration.read_config(tmp_path) == _resolve()  # nothing was changed
         assert (tmp_path / "checkpoints").exists()
 
     def test_other_data_are_refused(self, tmp_path):
-        RunDirectory(tmp_path, _resolve(), "these")
+        _claimed(tmp_path, _resolve(), "these")
         with pytest.raises(RunDirectoryError, match="fingerprint these there, those now"):
-            RunDirectory(tmp_path, _resolve(), "those")
+            _claimed(tmp_path, _resolve(), "those")
 
     def test_overwrite_deletes_the_run_and_nothing_else(self, tmp_path):
-        RunDirectory(tmp_path, _resolve(), "data").write_results({"complete": True})
+        _claimed(tmp_path, _resolve(), "data").write_results({"complete": True})
         (tmp_path / "checkpoints").mkdir()
         (tmp_path / "notes.txt").write_text("mine")
-        directory = RunDirectory(tmp_path, _resolve(noise_dim=8), "data", overwrite=True)
+        directory = _claimed(tmp_path, _resolve(noise_dim=8), "data", overwrite=True)
         assert directory.results is None
         assert not (tmp_path / "checkpoints").exists()
         assert (tmp_path / "notes.txt").read_text() == "mine"
@@ -138,7 +144,7 @@ class TestRunDirectory:
     def test_an_unwritable_folder_is_refused(self, tmp_path):
         (tmp_path / "file").write_text("in the way")
         with pytest.raises(RunDirectoryError, match="`workdir` must be a folder.*file"):
-            RunDirectory(tmp_path / "file" / "run", _resolve(), "data")
+            RunDirectory(tmp_path / "file" / "run", _resolve())
 
     def test_the_flagfile_repeats_the_run(self, tmp_path):
         lines = flag_lines(_resolve(noise_dim=8)).splitlines()

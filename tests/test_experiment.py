@@ -52,7 +52,7 @@ def _config(method="bbh", **settings):
 def finished(tmp_path_factory):
     networks.NETWORKS["tiny"] = tiny.NETWORK
     directory = tmp_path_factory.mktemp("run")
-    results = experiment.run(_config(), tiny.dataset(), directory, steps_per_call=3)
+    results = experiment.run(_config(), tiny.dataset, directory, steps_per_call=3)
     yield directory, results
     networks.NETWORKS.pop("tiny", None)
 
@@ -68,17 +68,22 @@ class TestRun:
         assert results["data_fingerprint"] == tiny.dataset().fingerprint()
         assert results["versions"]["tensorflow"] == tf.__version__
         contents = {path.name for path in directory.iterdir()}
-        assert {"checkpoints", "tensorboard", "saved_model", "run.flags"} <= contents
+        assert {
+            "checkpoints",
+            "tensorboard",
+            "saved_model",
+            "run.flags",
+            "predictions.npz",
+        } <= contents
 
-    def test_a_finished_run_is_read_and_not_repeated(self, finished, monkeypatch):
+    def test_a_finished_run_is_read_and_not_repeated(self, finished):
         directory, results = finished
-        monkeypatch.setattr(experiment, "Trainer", None)  # would fail if it were used
-        again = experiment.run(_config(), tiny.dataset(), directory)
+        again = experiment.run(_config(), load_data=None, workdir=directory)
         assert again == json.loads(json.dumps(results))
 
     def test_another_configuration_is_refused(self, finished):
         with pytest.raises(RunDirectoryError, match="--epochs=2 there, 3 now"):
-            experiment.run(_config(epochs=3), tiny.dataset(), finished[0])
+            experiment.run(_config(epochs=3), tiny.dataset, finished[0])
 
     def test_the_posterior_gives_the_numbers_of_the_run(self, finished):
         directory, results = finished
@@ -86,9 +91,11 @@ class TestRun:
         assert posterior.config == _config()
         assert posterior.keras_model is None
         test = tiny.dataset().test
-        config = posterior.config
         predictor = experiment.Predictor(posterior.method)
-        again = experiment.evaluate(predictor, posterior.method, tiny.dataset(), config)
+        predictions = experiment.predict(
+            predictor, posterior.method, tiny.dataset(), posterior.config
+        )
+        again = experiment.evaluate(*predictions, test.labels)
         assert again == {name: results[name] for name in again}
         weights = posterior.sample(3, seed=1)
         assert posterior.logits(test.images, weights).shape == (3, 30, 3)
@@ -104,7 +111,7 @@ class TestRun:
             served.serve(x + 1, tf.constant(1))
 
     def test_map_is_loaded_with_its_keras_model(self, tmp_path):
-        results = experiment.run(_config("map"), tiny.dataset(), tmp_path)
+        results = experiment.run(_config("map"), tiny.dataset, tmp_path)
         posterior = bbh.load(tmp_path)
         test = tiny.dataset().test
         predicted = np.argmax(posterior.keras_model.predict(test.images, verbose=0), axis=1)
@@ -112,8 +119,8 @@ class TestRun:
         np.testing.assert_allclose(error, results["error_percent"], atol=1e-6)
 
     def test_a_run_is_repeatable_by_its_seed(self, tmp_path):
-        runs = [experiment.run(_config(), tiny.dataset(), tmp_path / name) for name in "ab"]
-        other = experiment.run(_config(seed=4), tiny.dataset(), tmp_path / "c")
+        runs = [experiment.run(_config(), tiny.dataset, tmp_path / name) for name in "ab"]
+        other = experiment.run(_config(seed=4), tiny.dataset, tmp_path / "c")
         timing = ("train_seconds", "ms_per_step")
         same = [{k: v for k, v in run.items() if k not in timing} for run in runs]
         assert same[0] == same[1]
@@ -121,7 +128,7 @@ class TestRun:
 
     def test_max_train_examples(self, tmp_path):
         config = _config(max_train_examples=20)
-        assert experiment.run(config, tiny.dataset(), tmp_path)["num_train_examples"] == 20
+        assert experiment.run(config, tiny.dataset, tmp_path)["num_train_examples"] == 20
 
     def test_long_runs_are_announced(self, caplog):
         with caplog.at_level("INFO", logger="bayes_by_hypernet"):
@@ -138,6 +145,6 @@ class TestLoad:
 
     def test_a_run_without_a_checkpoint_says_so(self, tmp_path):
 
-        RunDirectory(tmp_path, _config(), "data")
+        RunDirectory(tmp_path, _config()).claim("data")
         with pytest.raises(FileNotFoundError, match="no checkpoint yet"):
             bbh.load(tmp_path)

@@ -10,7 +10,7 @@ from keras import ops
 
 def normalise_pair(value, name):
     """Returns `value`, an integer or a pair, as a pair of positive integers."""
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(size, int) and size > 0 for size in pair):
         raise ValueError(
             f"Argument `{name}` must be a positive integer or a pair of them. "
@@ -92,7 +92,7 @@ class Conv2DGivenWeights(_GivenWeights):
 
     def compute_output_shape(self, inputs_shape, kernel_shape, bias_shape=None):
         shape_of = keras.layers.Conv2D(
-            kernel_shape[-1], kernel_shape[:2], self.strides, self.padding
+            kernel_shape[-1], kernel_shape[:2], self.strides, self.padding, name="shape_of"
         )
         return shape_of.compute_output_shape(inputs_shape)
 

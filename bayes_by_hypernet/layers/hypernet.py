@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.divergences import kernel_kl, scaled_kl
-from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel
+from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel, check_hidden_units
 from bayes_by_hypernet.layers.given_weights import (
     Conv2DGivenWeights,
     DenseGivenWeights,
@@ -36,12 +36,17 @@ class HypernetLayer(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check_sampling(kl_estimator, num_samples, num_likelihood_samples, num_train_examples)
+        _check_sampling(kl_estimator, noise_dim, num_samples, num_likelihood_samples)
+        if num_train_examples is not None and num_train_examples < 1:
+            raise ValueError(
+                "Argument `num_train_examples` must be at least 1. "
+                f"Received: num_train_examples={num_train_examples}"
+            )
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.noise_dim = noise_dim
         self.num_samples = num_samples
-        self.hidden_units = tuple(hidden_units)
+        self.hidden_units = check_hidden_units(hidden_units)
         self.num_slices = num_slices
         self.kl_estimator = kl_estimator
         self.prior = NormalPrior() if prior is None else prior
@@ -55,6 +60,15 @@ class HypernetLayer(keras.layers.Layer):
             bias_seed = None if seed is None else (seed ^ 0x5DEECE66) & 0x7FFFFFFF
             self.bias_noise = self._make_noise("bias_noise", bias_seed)
         self.prior_seed_generator = keras.random.SeedGenerator(seed)
+        # `callbacks.KLAnnealing` sets it at every batch, the first one included: not in `build`.
+        self.kl_anneal = self.add_weight(
+            name="kl_anneal",
+            shape=(),
+            initializer="ones",
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+        )
 
     def _make_noise(self, name, seed):
         return AuxiliaryNoise(
@@ -75,10 +89,6 @@ class HypernetLayer(keras.layers.Layer):
         if self.use_bias:
             self.bias_hypernetwork = self._make_hypernetwork("bias", kernel_shape[-1:], 1)
             self.bias_hypernetwork.build((None, dim))
-        # `callbacks.KLAnnealing` sets it at every batch.
-        self.kl_anneal = self.add_weight(
-            name="kl_anneal", shape=(), initializer="ones", trainable=False, dtype="float32"
-        )
 
     def sample_weights(self, noise=None, num_samples=None):
         """Returns samples of kernel and bias, `[(n, *kernel_shape), (n, units)]`.
@@ -109,11 +119,13 @@ class HypernetLayer(keras.layers.Layer):
         # Sample i predicts the i-th part of the batch: in expectation the mean over the samples
         # of the log-likelihood, at the cost of one.
         batch = tf.shape(inputs)[0]
-        bounds = [i * batch // count for i in range(count + 1)]
-        parts = [
-            self.forward(inputs[bounds[i] : bounds[i + 1]], *(w[i] for w in weights))
-            for i in range(count)
-        ]
+        parts = []
+        for i in range(count):
+            first, last = i * batch // count, (i + 1) * batch // count
+            # TensorFlow's fused convolutions give empty batches a wrong shape: a part without
+            # examples is computed on one and cut off.
+            part = inputs[first : tf.maximum(last, first + 1)]
+            parts.append(self.forward(part, *(w[i] for w in weights))[: last - first])
         return tf.concat(parts, axis=0)
 
     def _add_kl(self, weights):
@@ -126,14 +138,11 @@ class HypernetLayer(keras.layers.Layer):
                 "(Eq. 1). Pass num_train_examples=N, or kl_estimator=None to handle the KL "
                 "elsewhere. Received: num_train_examples=None"
             )
-        weights = [tf.cast(w, tf.float32) for w in weights]
         key = randomness.next_key(self.prior_seed_generator)
-        priors = [
-            tf.cast(self.prior(w.shape, randomness.fold_in(key, i)), tf.float32)
-            for i, w in enumerate(weights)
-        ]
+        priors = [self.prior(w.shape, randomness.fold_in(key, i)) for i, w in enumerate(weights)]
         kl = kernel_kl(weights, priors, estimator=self.kl_estimator)
-        self.add_loss(scaled_kl(kl, self.num_train_examples, self.kl_anneal))
+        loss = scaled_kl(kl, self.num_train_examples, tf.cast(self.kl_anneal.value, kl.dtype))
+        self.add_loss(tf.cast(loss, keras.config.floatx()))  # the dtype of Keras's own losses
 
     # An anneal factor belongs to a training run, not to the model: a model saved in the middle
     # of one and fitted on without the callback must not train at a fraction of its KL.
@@ -188,7 +197,7 @@ class DenseHypernet(HypernetLayer):
         prior: Callable `(shape, seed) -> samples`; None: standard normal.
         num_likelihood_samples: How many of the samples the batch is divided among.
         num_train_examples: Integer N; needed in training unless `kl_estimator` is None.
-        seed: Integer or None.
+        seed: Integer or None. Layers of the same seed draw the same z: give each its own.
 
     Call arguments:
         inputs: `(batch, ..., inputs)`.
@@ -209,6 +218,12 @@ class DenseHypernet(HypernetLayer):
         self.forward = DenseGivenWeights(self.activation, dtype=self.dtype_policy, name="forward")
 
     def build(self, inputs_shape, noise_shape=None):
+        if len(inputs_shape) < 2 or inputs_shape[-1] is None:
+            raise ValueError(
+                f"Layer {self.name!r} needs inputs (batch, ..., inputs) with a known last axis. "
+                f"Received: shape {tuple(inputs_shape)}"
+            )
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: inputs_shape[-1]})
         self._build_weights((inputs_shape[-1], self.units), noise_shape)
 
     def compute_output_shape(self, inputs_shape, noise_shape=None):
@@ -254,6 +269,7 @@ class Conv2DHypernet(HypernetLayer):
                 f"Layer {self.name!r} needs inputs (batch, height, width, channels) with known "
                 f"channels. Received: shape {tuple(inputs_shape)}"
             )
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: inputs_shape[-1]})
         self._build_weights((*self.kernel_size, inputs_shape[-1], self.filters), noise_shape)
 
     def compute_output_shape(self, inputs_shape, noise_shape=None):
@@ -270,11 +286,19 @@ class Conv2DHypernet(HypernetLayer):
         return {**super().get_config(), **config}
 
 
-def _check_sampling(kl_estimator, num_samples, num_likelihood_samples, num_train_examples):
+def _check_sampling(kl_estimator, noise_dim, num_samples, num_likelihood_samples):
     if kl_estimator not in KL_ESTIMATORS:
         raise ValueError(
             f"Argument `kl_estimator` must be one of {KL_ESTIMATORS}. "
             f"Received: kl_estimator={kl_estimator!r}"
+        )
+    if noise_dim < 1:
+        raise ValueError(
+            f"Argument `noise_dim` must be at least 1. Received: noise_dim={noise_dim}"
+        )
+    if num_samples < 1:
+        raise ValueError(
+            f"Argument `num_samples` must be at least 1. Received: num_samples={num_samples}"
         )
     if kl_estimator is not None and num_samples < 2:
         raise ValueError(
@@ -285,11 +309,6 @@ def _check_sampling(kl_estimator, num_samples, num_likelihood_samples, num_train
         raise ValueError(
             "Argument `num_likelihood_samples` must be between 1 and `num_samples`="
             f"{num_samples}. Received: num_likelihood_samples={num_likelihood_samples}"
-        )
-    if num_train_examples is not None and num_train_examples < 1:
-        raise ValueError(
-            "Argument `num_train_examples` must be at least 1. "
-            f"Received: num_train_examples={num_train_examples}"
         )
 
 

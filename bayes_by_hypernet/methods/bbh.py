@@ -7,7 +7,12 @@ import tensorflow as tf
 
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.divergences import kernel_kl
-from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel, SingleHypernetwork
+from bayes_by_hypernet.hypernetworks import (
+    HIDDEN_UNITS,
+    HypernetworkKernel,
+    SingleHypernetwork,
+    check_hidden_units,
+)
 from bayes_by_hypernet.methods.base import Method, Options
 from bayes_by_hypernet.networks import GivenWeightsFamily
 from bayes_by_hypernet.priors import NormalPrior
@@ -67,15 +72,11 @@ class BayesByHypernetOptions(Options):
         if not 1 <= self.num_likelihood_samples <= self.num_kl_samples:
             raise ValueError(
                 "Argument `num_likelihood_samples` must be between 1 and `num_kl_samples`="
-                f"{self.num_kl_samples}. Received: {self.num_likelihood_samples}"
+                f"{self.num_kl_samples}. "
+                f"Received: num_likelihood_samples={self.num_likelihood_samples}"
             )
         NormalPrior(self.prior_stddev)
-        object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
-        if not self.hidden_units or min(self.hidden_units) < 1:
-            raise ValueError(
-                "Argument `hidden_units` must be one or more positive integers. "
-                f"Received: hidden_units={self.hidden_units}"
-            )
+        object.__setattr__(self, "hidden_units", check_hidden_units(self.hidden_units))
 
 
 class BayesByHypernet(Method):

@@ -1,0 +1,61 @@
+"""The empirical CDF of the predictive entropy, whose area is the tables' AUC."""
+
+import json
+import pathlib
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bayes_by_hypernet.metrics import entropy_auc, predictive_entropy
+from bayes_by_hypernet.run_directory import PREDICTIONS_FILE, RESULTS_FILE
+
+# Wong (2011), distinct for colour-blind readers.
+IN_COLOUR, OUTLIER_COLOUR = "#0072B2", "#D55E00"
+
+
+def entropy_cdf(run_directory):
+    """Draws the CDF of the entropy on the test set and on the outliers (paper, Section 3).
+
+    A good posterior is certain where it is right, so that the test set's curve rises at once, and
+    uncertain about outliers, whose curve rises late.
+
+    Args:
+        run_directory: Folder of a finished run.
+
+    Returns:
+        Path of the PNG, `figures/entropy_cdf.png` in the folder.
+    """
+    directory = pathlib.Path(run_directory)
+    results = json.loads((directory / RESULTS_FILE).read_text())
+    with np.load(directory / PREDICTIONS_FILE) as arrays:
+        curves = [
+            (results["dataset"], "test", arrays["test_mean"], IN_COLOUR),
+            (results["outlier_dataset"], "outliers", arrays["outlier_mean"], OUTLIER_COLOUR),
+        ]
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for name, kind, probs, colour in curves:
+        relative = np.sort(predictive_entropy(probs)) / np.log(probs.shape[1])
+        share = np.arange(1, len(relative) + 1) / len(relative)
+        label = f"{name.replace('_', ' ')} ({kind}): AUC {entropy_auc(probs):.3f}"
+        axes.step(
+            np.concatenate([[0], relative, [1]]),
+            np.concatenate([[0], share, [1]]),
+            where="post",
+            color=colour,
+            label=label,
+        )
+    axes.set(
+        xlabel="predictive entropy / log C",
+        ylabel="share of images with at most this entropy",
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+        title=f"{results['method']}, {results['protocol']} protocol, "
+        f"error {results['error_percent']:.2f} %",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", frameon=False)
+    path = directory / "figures" / "entropy_cdf.png"
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path

@@ -1,0 +1,129 @@
+"""The launcher as a person starts it: in a process of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FLAGFILES = sorted((REPOSITORY / "flags" / "mnist").glob("*_*.flags"))
+TINY = ["--hidden_units=4,8", "--max_train_examples=300", "--num_predictive_samples=2"]
+
+
+def _launch(*flags, timeout=300, **environment):
+    # No MNIST of this machine: neither TFDS's own folder nor the environment's.
+    clean = {k: v for k, v in os.environ.items() if k not in ("TFDS_DATA_DIR", "TF_CONFIG")}
+    return subprocess.run(
+        [sys.executable, str(REPOSITORY / "launch" / "mnist.py"), *flags],
+        cwd=REPOSITORY,
+        env={**clean, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+class TestRun:
+    @pytest.mark.parametrize("method", ["map", "bbh"])
+    def test_trains_on_the_embedded_set_and_prints_its_row(self, tmp_path, method):
+        flags = [f"--method={method}", "--dataset=embedded", "--epochs=1", f"--workdir={tmp_path}"]
+        tiny = TINY if method == "bbh" else TINY[1:]
+        process = _launch(*flags, *tiny)
+        assert process.returncode == 0, process.stderr
+        results = json.loads((tmp_path / "results.json").read_text())
+        assert results["complete"] and results["protocol"] == "demo"
+        assert f"{results['error_percent']:.2f}" in process.stdout
+        assert "paper, Table" in process.stdout and "embedded" in process.stdout
+        assert "--protocol=paper" in process.stderr  # says how to get the paper's
+        assert "epoch 1: loss" in process.stderr
+        again = _launch(*flags, *tiny)
+        assert again.stdout == process.stdout and "complete" in again.stderr
+
+    def test_a_flagfile_repeats_a_run(self, tmp_path):
+        first = _launch("--dataset=embedded", "--epochs=1", *TINY, f"--workdir={tmp_path / 'a'}")
+        assert first.returncode == 0, first.stderr
+        flagfile = tmp_path / "a" / "run.flags"
+        second = _launch(f"--flagfile={flagfile}", f"--workdir={tmp_path / 'b'}")
+        assert second.returncode == 0, second.stderr
+        runs = [json.loads((tmp_path / name / "results.json").read_text()) for name in "ab"]
+        assert runs[0]["config"] == runs[1]["config"]
+        assert runs[0]["nll"] == runs[1]["nll"]
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "flags, message",
+        [
+            (["--method=laplace"], "laplace"),
+            (["--dataset=svhn"], "svhn"),
+            (["--architecture=flat"], "flat"),
+            (["--dataset=embedded", "--num_kl_samples=1"], "nearest other"),
+            (["--dataset=embedded", "--noise_dim=0"], "noise_dim=0"),
+            (["--dataset=embedded", "--architecture=single", "--noise=independent"], "same z"),
+            (["--dataset=embedded", "--hidden_units=a"], "integers separated by commas"),
+            (["--dataset=embedded", "--method=map", "--noise_dim=2"], "no meaning"),
+            (["--dataset=embedded", "--workdir=/proc/nowhere"], "`workdir` must be a folder"),
+        ],
+    )
+    def test_bad_flags_end_with_a_line_and_no_traceback(self, flags, message):
+        process = _launch(*flags)
+        assert process.returncode != 0
+        assert message in process.stderr
+        assert "Traceback" not in process.stderr
+
+    def test_mnist_is_never_substituted(self, tmp_path):
+        # An address that refuses at once, in place of a network.
+        started = time.monotonic()
+        process = _launch(
+            "--dataset=mnist", f"--data_dir={tmp_path}", https_proxy="http://127.0.0.1:9"
+        )
+        assert process.returncode != 0
+        for part in (str(tmp_path), "tfds build mnist", "--dataset=embedded"):
+            assert part in process.stderr
+        # Not a measurement of speed: without a network nothing may be tried for minutes.
+        assert time.monotonic() - started < 100
+
+
+class TestFlagfiles:
+    @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
+    def test_parses_and_names_a_row_of_the_paper(self, path, tmp_path, monkeypatch):
+        from bayes_by_hypernet import configuration, data, tables
+
+        monkeypatch.chdir(REPOSITORY)
+        settings = _read_flagfile(path)
+        settings.pop("dataset")
+        resolved = data.Resolved("mnist", "notmnist", None)
+        monkeypatch.setattr(configuration.data, "resolve", lambda *args, **kwargs: resolved)
+        config, _ = configuration.resolve("lenet", **settings)
+        run = json.loads(json.dumps(config.flat()))
+        row = tables.paper_row(run)
+        assert row is not None and tables.deviations(row, run) == {}
+        assert config.protocol == path.stem.rsplit("_", 1)[1]
+        number = re.match(r"table(\d)_", path.stem)[1]
+        assert int(number) in row.tables
+        header = path.read_text()
+        assert f"# Table {number}," in header
+        assert f"error {row.error_percent:.2f} %, MNIST AUC {row.in_auc:.2f}" in header
+
+    def test_there_is_one_for_each_row_and_protocol(self):
+        names = {path.stem for path in FLAGFILES}
+        assert len(names) == 2 * (3 + 4 + 2)
+        assert {f"table3_{m}_{p}" for m in ("map", "bbh") for p in ("paper", "quick")} <= names
+
+
+def _read_flagfile(path):
+    """Returns the settings of a flagfile, with those of the flagfile that it names."""
+    settings = {}
+    for line in path.read_text().splitlines():
+        if line.startswith("--"):
+            name, value = line[2:].split("=")
+            if name == "flagfile":
+                settings |= _read_flagfile(REPOSITORY / value)
+            else:
+                settings[name] = int(value) if value.isdigit() else value
+    return settings
