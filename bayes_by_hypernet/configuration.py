@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 
 import tensorflow as tf
@@ -157,13 +158,13 @@ def resolve(
     return config, reason
 
 
-def read_config(directory):
+def read_config(directory: str | os.PathLike) -> RunConfig | None:
     """Returns the `RunConfig` of a run directory, or None where it holds no run."""
     path = pathlib.Path(directory) / CONFIG_FILE
     return RunConfig.from_flat(json.loads(path.read_text())) if path.exists() else None
 
 
-def default_protocol(dataset):
+def default_protocol(dataset: str) -> str:
     """`paper` where there is an accelerator and real data, else `demo`."""
     accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
     return "paper" if accelerated and dataset != "embedded" else "demo"

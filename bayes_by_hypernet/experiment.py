@@ -15,7 +15,7 @@ from bayes_by_hypernet.export import export
 from bayes_by_hypernet.posterior import Posterior
 from bayes_by_hypernet.prediction import Predictor, categorical_prediction
 from bayes_by_hypernet.run_directory import RunDirectory
-from bayes_by_hypernet.training import FusedAdam, Plan, Trainer, is_chief
+from bayes_by_hypernet.training import FusedAdam, Plan, Trainer, is_chief, wait_for_all
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +98,7 @@ def run(
         lambda: _validate(predictor, dataset.validation, config.seed, num_samples), _announce
     )
     if not chief:
+        wait_for_all(strategy)
         return None
     predictions = predict(predictor, method, dataset, config)
     directory.write_predictions(*predictions, dataset.test.labels)
@@ -123,6 +124,7 @@ def run(
     logger.info("Exporting the SavedModel.")
     export(Posterior(method, config), directory.path / "saved_model", INPUT_RANGE)
     directory.write_results(results)
+    wait_for_all(strategy)
     return directory.results
 
 
@@ -186,7 +188,7 @@ def _median(values):
     return round(float(np.median(values)), 2) if values else None
 
 
-def hardware():
+def hardware() -> str:
     """Returns a sentence about this machine: processor, logical cores, accelerators."""
     processor = platform.processor() or platform.machine()
     try:
@@ -206,7 +208,7 @@ def _available_cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def versions():
+def versions() -> dict[str, str | None]:
     """Returns the versions of Python and of the packages that decide a run's numbers."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:

@@ -86,7 +86,7 @@ class ServedPosterior(tf.Module):
         return sums
 
 
-def export(model, path, input_range=None):
+def export(model, path, input_range: tuple[float, float] | None = None):
     """Writes a SavedModel that draws fresh posterior samples at every call and in every process.
 
     It loads with TensorFlow alone, holds no custom op and no Python function, and accepts any

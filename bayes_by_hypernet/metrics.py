@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 PROBABILITY_FLOOR = float(np.finfo(np.float32).tiny)
 
 
-def predictive_entropy(probs):
+def predictive_entropy(probs) -> np.ndarray:
     """Entropy of predictive distributions, `-sum over c of p_c log p_c`, with 0 log 0 = 0.
 
     Args:
@@ -26,7 +26,7 @@ def predictive_entropy(probs):
     return _entropy(_checked_probs(probs))
 
 
-def entropy_auc(probs):
+def entropy_auc(probs) -> float:
     """Area under the empirical CDF of the entropy, over [0, log C], divided by log C.
 
     High where predictions are certain: good on test images, bad on outliers (Tables 1 to 5). The
@@ -48,7 +48,7 @@ def entropy_auc(probs):
     return float(np.clip(area, 0.0, 1.0))  # of a rounding error, not of a value
 
 
-def error_percent(probs, labels):
+def error_percent(probs, labels) -> float:
     """Share of examples whose most probable class is not their label.
 
     Args:
@@ -62,7 +62,7 @@ def error_percent(probs, labels):
     return float(100.0 * np.mean(probs.argmax(axis=1) != labels))
 
 
-def negative_log_likelihood(probs, labels):
+def negative_log_likelihood(probs, labels) -> float:
     """Mean of `-log p(label)`, probabilities below `PROBABILITY_FLOOR` counted as that.
 
     Args:
@@ -77,7 +77,7 @@ def negative_log_likelihood(probs, labels):
     return float(-np.mean(np.log(np.maximum(of_label, PROBABILITY_FLOOR))))
 
 
-def brier_score(probs, labels):
+def brier_score(probs, labels) -> float:
     """Squared error of the probabilities, summed over classes, mean over examples.
 
     Args:
@@ -92,7 +92,7 @@ def brier_score(probs, labels):
     return float(np.mean(np.sum(np.square(probs - one_hot), axis=1)))
 
 
-def expected_calibration_error(probs, labels, num_bins=15):
+def expected_calibration_error(probs, labels, num_bins=15) -> float:
     """Mean gap between confidence, the largest probability, and accuracy (Guo et al. 2017).
 
     Examples are sorted into equally wide bins of confidence, `(k / num_bins, (k + 1) / num_bins]`;
@@ -116,7 +116,7 @@ def expected_calibration_error(probs, labels, num_bins=15):
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def outlier_auroc(in_entropy, out_entropy):
+def outlier_auroc(in_entropy, out_entropy) -> float:
     """Area under the ROC curve of telling outliers from test examples by their entropy.
 
     The chance that an outlier has the larger entropy, ties counted half.
@@ -144,7 +144,7 @@ def outlier_auroc(in_entropy, out_entropy):
     return float(roc_auc_score(is_outlier, np.concatenate(scores)))
 
 
-def mutual_information(sample_probs):
+def mutual_information(sample_probs) -> np.ndarray:
     """Mutual information of label and weights: how much the posterior samples disagree.
 
     ```

@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.configuration import CONFIG_FILE, read_config
-from bayes_by_hypernet.prediction import predict
+from bayes_by_hypernet.prediction import GaussianPrediction, Prediction, predict
 from bayes_by_hypernet.training.checkpoints import CheckpointError, restore
 
 
-def load(run_directory):
+def load(run_directory: str | os.PathLike) -> "Posterior":
     """Loads the posterior of a run.
 
     ```
@@ -68,7 +68,7 @@ class Posterior:
         self.variables = method.variables
         self.input_shape = method.input_shape
 
-    def sample(self, num_samples, seed=None):
+    def sample(self, num_samples: int, seed: int | None = None) -> dict[str, tf.Tensor]:
         """Draws weights from the posterior.
 
         Args:
@@ -85,7 +85,7 @@ class Posterior:
         key = randomness.fresh_key() if seed is None else randomness.seed_key(seed)
         return self.draw(num_samples, key)
 
-    def logits(self, x, sample):
+    def logits(self, x, sample: dict) -> tf.Tensor:
         """Computes the network's outputs under posterior samples.
 
         Args:
@@ -106,6 +106,6 @@ class Posterior:
     def draw(self, num_samples, key):
         return self.method.draw(num_samples, key)
 
-    def predict(self, x, **kwargs):
+    def predict(self, x, **kwargs) -> Prediction | GaussianPrediction:
         """Returns the posterior predictive of `x`: see `bbh.predict`."""
         return predict(self, x, **kwargs)

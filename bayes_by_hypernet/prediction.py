@@ -151,13 +151,13 @@ def sum_over_samples(of_sample, x, draws, num_samples):
 def predict(
     model,
     x,
-    num_samples=100,
-    batch_size=1000,
-    seed=None,
-    from_logits=True,
-    return_samples=False,
-    likelihood="categorical",
-):
+    num_samples: int = 100,
+    batch_size: int = 1000,
+    seed: int | None = None,
+    from_logits: bool = True,
+    return_samples: bool = False,
+    likelihood: str = "categorical",
+) -> Prediction | GaussianPrediction:
     """Predicts with the mean over posterior samples (paper, Section 2).
 
     Weight samples are generated in one batch, and each predicts the whole set. Layers of this
@@ -179,12 +179,13 @@ def predict(
         `Prediction`, or `GaussianPrediction` for a gaussian likelihood; NumPy arrays, nats.
 
     Raises:
-        ValueError: If an argument is out of range, `x` is empty or not finite, or probabilities do
-            not sum to 1.
+        ValueError: If an argument is out of range, `x` is empty, not finite or of another shape
+            than the model's input, or probabilities do not sum to 1.
     """
     x = np.asarray(x)
     _check_arguments(x, num_samples, batch_size, likelihood)
     sampler = as_sampler(model)
+    _check_shape(x, sampler.input_shape)
     if not sampler.is_stochastic and not return_samples:
         num_samples = 1
     outputs = gaussian_outputs
@@ -210,6 +211,20 @@ def categorical_prediction(mean, mean_entropy, samples=None):
         )
     entropy = predictive_entropy(mean)
     return Prediction(mean, entropy, np.maximum(entropy - mean_entropy, 0), samples)
+
+
+def _check_shape(x, input_shape):
+    """Compares the shape of `x` with a model's, where None means any size or nothing known."""
+    if input_shape is None:
+        return
+    fits = len(x.shape) == len(input_shape) + 1 and all(
+        expected in (None, size) for size, expected in zip(x.shape[1:], input_shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"Argument `x` must have the shape (N, {', '.join(map(str, input_shape))}). "
+            f"Received: shape {x.shape}"
+        )
 
 
 def _check_arguments(x, num_samples, batch_size, likelihood):

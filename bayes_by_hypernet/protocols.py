@@ -37,7 +37,7 @@ PROTOCOLS = {
 }
 
 
-def get(network, name):
+def get(network: str, name: str) -> Protocol:
     """Returns the protocol `name` of a network; ValueError where there is none."""
     protocols = PROTOCOLS[network]
     if name not in protocols:

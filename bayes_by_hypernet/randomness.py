@@ -10,7 +10,7 @@ import zlib
 import tensorflow as tf
 
 
-def fold_in(key, data):
+def fold_in(key, data) -> tf.Tensor:
     """Returns the key that belongs to `data` (an integer or a name) under `key`."""
     if isinstance(data, str):
         data = zlib.crc32(data.encode()) & 0x7FFFFFFF
@@ -18,7 +18,7 @@ def fold_in(key, data):
     return tf.random.experimental.stateless_fold_in(tf.cast(key, tf.int32), tf.cast(data, tf.int32))
 
 
-def seed_key(seed):
+def seed_key(seed: int) -> tf.Tensor:
     """Returns the root key `(2,)` of an integer seed of at most 62 bits."""
     return tf.constant([seed & 0x7FFFFFFF, (seed >> 31) & 0x7FFFFFFF], tf.int32)
 
@@ -28,12 +28,12 @@ def next_key(seed_generator):
     return tf.cast(seed_generator.next(), tf.int32)  # Keras's dtype varies with its version
 
 
-def split(key, num):
+def split(key, num) -> tf.Tensor:
     """Returns `num` independent keys, int32 `(num, 2)`; `num` may be a tensor."""
     return tf.map_fn(lambda i: fold_in(key, i), tf.range(num), fn_output_signature=tf.int32)
 
 
-def fresh_key():
+def fresh_key() -> tf.Tensor:
     """Returns a key that differs at every call and in every process, also inside a SavedModel.
 
     An op-level seed of zero twice means 'seed from the operating system when the kernel is made',

@@ -62,7 +62,7 @@ COLUMNS = ("Error [%]", "MNIST AUC", "Outlier AUC", "Runtime [s]")
 DASH = "–"
 
 
-def paper_row(results):
+def paper_row(results: dict) -> PaperRow | None:
     """Returns the row whose architecture, noise and estimator a run has, or None."""
     for row in PAPER_ROWS:
         settings = row.settings()
@@ -73,7 +73,7 @@ def paper_row(results):
     return None
 
 
-def deviations(row, results):
+def deviations(row: PaperRow, results: dict) -> dict:
     """Returns the settings in which a run differs from a row, besides its protocol and seed."""
     expected = {**dict.fromkeys(METHOD_OPTIONS), **row.settings()}
     expected |= {"temperature": 1.0, "max_train_examples": None, "num_predictive_samples": 100}
@@ -82,7 +82,7 @@ def deviations(row, results):
     return {name: results[name] for name in expected if results[name] != expected[name]}
 
 
-def format_table(header, rows):
+def format_table(header, rows) -> str:
     """Returns an aligned plain-text table; the first column is a label."""
     rows = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
@@ -96,13 +96,13 @@ def format_table(header, rows):
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
-def format_markdown(header, rows):
+def format_markdown(header, rows) -> str:
     """Returns the table in Markdown."""
     rows = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
 
 
-def run_summary(results):
+def run_summary(results: dict) -> str:
     """Returns what a launcher prints at the end: our row beside the paper's, and what they are."""
     row = paper_row(results)
     where = f"{results['dataset']}, outliers {results['outlier_dataset']}"
@@ -148,7 +148,7 @@ def _paper_cells(row, results):
     return [f"{row.error_percent:.2f}", f"{row.in_auc:.2f}", outlier_auc, str(row.train_seconds)]
 
 
-def find_runs(directory):
+def find_runs(directory) -> dict[pathlib.Path, dict]:
     """Returns the results of every complete run below a folder, by path."""
     found = {}
     for path in sorted(pathlib.Path(directory).rglob("*.json")):
@@ -158,7 +158,7 @@ def find_runs(directory):
     return found
 
 
-def rows_markdown(runs, protocol):
+def rows_markdown(runs, protocol: str) -> str:
     """Returns the table of the paper's rows with our numbers under a protocol beside them.
 
     Args:
@@ -194,7 +194,7 @@ def rows_markdown(runs, protocol):
     return format_markdown(header, lines)
 
 
-def replace_between(text, name, replacement):
+def replace_between(text: str, name: str, replacement: str) -> str:
     """Returns `text` with what stands between the markers of `name` replaced.
 
     The markers are the HTML comments `<!-- NAME -->` and `<!-- /NAME -->`.

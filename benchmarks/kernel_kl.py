@@ -2,9 +2,9 @@
 
     python benchmarks/kernel_kl.py --num_weights=431080 --json=kernel_kl.json
 
-The peer is Eq. 2 written out with a tensor of all differences `(n, m, num_weights)` and autodiff, as
-in the authors' code. Prior samples are drawn beforehand. Medians over repetitions that take turns;
-numbers of a machine that does other work are worth their ratio only.
+The peer is Eq. 2 written out with all differences in one tensor `(n, m, num_weights)` and autodiff,
+as in the authors' code. Prior samples are drawn beforehand. Medians over repetitions that take
+turns; numbers of a machine that does other work are worth their ratio only.
 """
 
 import json

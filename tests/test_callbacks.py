@@ -16,7 +16,7 @@ def _dense(units=2):
     return DenseHypernet(units, hidden_units=(4,), num_train_examples=12)
 
 
-class _Nested(keras.Model):
+class Nested(keras.Model):
     """Hypernet layers in a list in a dict, and in a model in a model."""
 
     def __init__(self):
@@ -63,7 +63,7 @@ TOLERANCE = {"rtol": 1e-6}
 
 class TestKLAnnealing:
     def test_every_batch_of_nested_layers_of_a_model_that_is_not_built_yet(self):
-        model = _Nested()
+        model = Nested()
         model.compile("sgd", "mse")
         recorder = _Recorder(model.hypernet_layers)
         model.fit(
@@ -103,8 +103,7 @@ class TestKLAnnealing:
     def test_an_epoch_of_unknown_length_is_counted_in_the_first_one(self):
         data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).filter(lambda x, y: True)
         assert data.cardinality() == tf.data.UNKNOWN_CARDINALITY
-        with pytest.warns(UserWarning, match="ran out of data|shuffle"):
-            factors = _fit(KLAnnealing(0, 4), data=data)
+        factors = _fit(KLAnnealing(0, 4), data=data, shuffle=False)
         np.testing.assert_allclose(factors, np.array([0, 0, 0, 3, 4, 5, 6, 7, 8]) / 12, **TOLERANCE)
 
     def test_is_not_saved(self, tmp_path):

@@ -135,6 +135,8 @@ class TestPredict:
             ({"likelihood": "poisson"}, "likelihood='poisson'"),
             ({"x": np.zeros((0, *tiny.SHAPE))}, "at least one input"),
             ({"x": np.full((1, *tiny.SHAPE), np.nan)}, "finite"),
+            ({"x": np.zeros((2, 6, 6, 3))}, r"shape \(N, 6, 6, 1\).*\(2, 6, 6, 3\)"),
+            ({"x": np.zeros((2, 36))}, r"shape \(N, 6, 6, 1\).*\(2, 36\)"),
         ],
     )
     def test_bad_arguments(self, arguments, message):

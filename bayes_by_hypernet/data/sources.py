@@ -17,7 +17,7 @@ class Resolved(NamedTuple):
     fallback_reason: str | None
 
 
-def resolve(name="auto", data_dir=None, notmnist_dir=None):
+def resolve(name: str = "auto", data_dir=None, notmnist_dir=None) -> Resolved:
     """Finds out which data `load` will return, without loading it.
 
     Quick where the data is prepared or cannot be had. Where a server answers, data that is missing
@@ -63,7 +63,7 @@ def resolve(name="auto", data_dir=None, notmnist_dir=None):
     return Resolved(mnist.NAME, notmnist.NAME, None)
 
 
-def load(name="auto", data_dir=None, notmnist_dir=None):
+def load(name: str = "auto", data_dir=None, notmnist_dir=None) -> Dataset:
     """Loads a data set with its outliers; arguments and errors are those of `resolve`.
 
     Returns:

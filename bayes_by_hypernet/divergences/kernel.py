@@ -8,7 +8,9 @@ ESTIMATORS = ("independent", "full")
 IMPLEMENTATIONS = ("auto", "custom_op", "tensorflow")
 
 
-def kernel_kl(posterior_samples, prior_samples, estimator="independent", implementation="auto"):
+def kernel_kl(
+    posterior_samples, prior_samples, estimator: str = "independent", implementation: str = "auto"
+) -> tf.Tensor:
     """Nearest-neighbour estimate of KL(q || p) from samples (Eq. 2).
 
     With `estimator="independent"`, the paper's choice, each weight is a one-dimensional problem:

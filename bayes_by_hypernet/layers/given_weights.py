@@ -26,8 +26,10 @@ class _GivenWeights(keras.layers.Layer):
         super().__init__(**kwargs)
         self.activation = keras.activations.get(activation)
 
-    def build(self, *shapes):
-        self.built = True
+    def build(self, inputs_shape, kernel_shape, bias_shape=None):
+        # Rank and channels: a kernel of two axes is dense and takes inputs of any rank.
+        rank = {"min_ndim": 2} if len(kernel_shape) == 2 else {"ndim": len(kernel_shape)}
+        self.input_spec = keras.layers.InputSpec(**rank, axes={-1: kernel_shape[-2]})
 
     def call(self, inputs, kernel, bias=None):
         outputs = self.linear(inputs, ops.cast(kernel, inputs.dtype))

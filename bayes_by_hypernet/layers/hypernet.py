@@ -203,7 +203,8 @@ class DenseHypernet(HypernetLayer):
         inputs: `(batch, ..., inputs)`.
         noise: z `(n, d)` for kernel and bias (shared noise), or None: a draw each. Outside
             training row 0 is used.
-        training: Boolean.
+        training: Boolean. As for Keras's dropout, a subclassed model must take `training` in its
+            `call`, or `fit` calls its layers as outside training: without the KL.
 
     Returns:
         `(batch, ..., units)`.

@@ -7,7 +7,7 @@ from bayes_by_hypernet.methods.map import MaximumAPosteriori
 METHODS = {method.name: method for method in (MaximumAPosteriori, BayesByHypernet)}
 
 
-def get(name):
+def get(name: str) -> type[Method]:
     """Returns the `Method` class called `name`; ValueError where there is none."""
     if name not in METHODS:
         raise ValueError(

@@ -6,7 +6,7 @@ from bayes_by_hypernet.networks.lenet import LENET
 NETWORKS = {LENET.name: LENET}
 
 
-def get(name):
+def get(name: str) -> Network:
     """Returns the `Network` called `name`; ValueError where there is none."""
     if name not in NETWORKS:
         raise ValueError(

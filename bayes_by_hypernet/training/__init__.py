@@ -3,7 +3,7 @@
 from bayes_by_hypernet.training.loop import Plan, Trainer
 from bayes_by_hypernet.training.objective import NonFiniteLossError, Terms
 from bayes_by_hypernet.training.optimizer import FusedAdam
-from bayes_by_hypernet.training.strategy import STRATEGIES, is_chief, make_strategy
+from bayes_by_hypernet.training.strategy import STRATEGIES, is_chief, make_strategy, wait_for_all
 
 __all__ = [
     "STRATEGIES",
@@ -14,4 +14,5 @@ __all__ = [
     "Trainer",
     "is_chief",
     "make_strategy",
+    "wait_for_all",
 ]

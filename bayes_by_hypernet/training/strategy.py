@@ -7,7 +7,7 @@ import tensorflow as tf
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 
 
-def make_strategy(name="auto"):
+def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     """Returns the `tf.distribute.Strategy` called `name`.
 
     Args:
@@ -40,7 +40,18 @@ def make_strategy(name="auto"):
     return tf.distribute.get_strategy()
 
 
-def is_chief(strategy):
+def wait_for_all(strategy):
+    """Returns when every worker has called it; one that leaves early looks like a crash."""
+
+    @tf.function
+    def meet():
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.ones(()))
+
+    strategy.run(meet)
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes checkpoints, logs and results (the first worker does)."""
     resolver = strategy.cluster_resolver
     return resolver is None or not resolver.task_type or resolver.task_id == 0

@@ -55,6 +55,14 @@ class TestConv2D:
         with pytest.raises(ValueError, match="`padding` must be.*padding='full'"):
             Conv2DGivenWeights(padding="full")
 
+    @pytest.mark.parametrize("shape", [(2, 6, 6, 3), (2, 36), (2, 6, 6)])
+    def test_refuses_images_of_the_wrong_rank_or_channels(self, shape):
+        layer = Conv2DGivenWeights()
+        for _ in range(2):  # with a layer that is not built, and with one that is
+            with pytest.raises(ValueError, match="expected (ndim=4|axis -1.*value 1)"):
+                layer(np.zeros(shape, np.float32), _random(3, 3, 1, 2))
+            layer(np.zeros((2, 6, 6, 1), np.float32), _random(3, 3, 1, 2))
+
 
 class TestBoth:
     def _model(self):

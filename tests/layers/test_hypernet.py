@@ -67,7 +67,7 @@ class Subclassed(keras.Model):
         self.flatten = keras.layers.Flatten()
         self.dense = DenseHypernet(3, **kwargs)
 
-    def call(self, images):
+    def call(self, images, training=None):
         z = self.noise(images)
         return self.dense(self.flatten(self.conv(images, noise=z)), noise=z)
 
@@ -86,7 +86,7 @@ def hypernet_layers(model):
 
 
 def samples_under(model, key):
-    """Weight samples of every hypernet layer under held noise, as a call of the model draws them."""
+    """Weight samples of every hypernet layer under held noise, as the model draws them."""
     shared = [z for z in find_layers(model, AuxiliaryNoise) if z.name.startswith("auxiliary")]
     with hold_noise(model, key):
         z = shared[0]() if shared else None
@@ -294,7 +294,7 @@ class TestFit:
             nll = NLL(LABELS, logits).numpy()
             model.compile(keras.optimizers.SGD(0.0), NLL)
             data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(12)
-            history = model.fit(data, verbose=0).history  # a batch of unknown size
+            history = model.fit(data, shuffle=False, verbose=0).history  # a batch of unknown size
         conv, dense = samples
         x = layers[0].forward(IMAGES, *(w[0] for w in conv))
         x = layers[1].forward(tf.reshape(x, (12, -1)), *(w[0] for w in dense))
