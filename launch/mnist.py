@@ -12,11 +12,21 @@ from absl import app, flags
 
 from bayes_by_hypernet import configuration, data, experiment, figures, tables, training
 
+flags.adopt_module_key_flags(run_flags)
 logger = logging.getLogger("bayes_by_hypernet")
 
-DATASET = flags.DEFINE_enum("dataset", "auto", data.NAMES, "auto: MNIST where it is or can be had.")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TFDS; default: TFDS_DATA_DIR.")
-NOTMNIST_DIR = flags.DEFINE_string("notmnist_dir", None, "notMNIST's IDX files; BBH_NOTMNIST_DIR.")
+DATASET = flags.DEFINE_enum(
+    "dataset",
+    "auto",
+    data.NAMES,
+    "auto: MNIST where it is or can be had, else the embedded set of rendered digits.",
+)
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of TensorFlow Datasets, for MNIST; default: TFDS_DATA_DIR."
+)
+NOTMNIST_DIR = flags.DEFINE_string(
+    "notmnist_dir", None, "Folder of notMNIST's IDX files; default: BBH_NOTMNIST_DIR."
+)
 
 
 def say_what_runs(config, reason):

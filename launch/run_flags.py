@@ -25,7 +25,8 @@ _SETTINGS = [
     flags.DEFINE_integer("epochs", None, "Epochs; default: the protocol's.", 1),
     flags.DEFINE_integer("batch_size", None, "Global batch size; default: 100.", 1),
     flags.DEFINE_float("learning_rate", None, "Adam's; default: 1e-4 for bbh, else 1e-3."),
-    flags.DEFINE_enum("architecture", None, ARCHITECTURES, "bbh: hypernetworks; layerwise."),
+    flags.DEFINE_enum("architecture", None, ARCHITECTURES, "bbh: a hypernetwork for each weight "
+        "tensor (layerwise, default), those made slice by slice (sliced), one for all (single)."),
     flags.DEFINE_enum("noise", None, NOISES, "bbh: a z for each weight tensor, or one for all; "
         "default: independent (single: shared)."),
     flags.DEFINE_integer("noise_dim", None, "bbh: dimension of z; default: 1."),
@@ -40,7 +41,8 @@ _SETTINGS = [
         "default: 100."),
     flags.DEFINE_float("temperature", None, "Factor on the KL; default: 1."),
     flags.DEFINE_integer("seed", None, "Of initialisation, batches and noise; default: 42."),
-    flags.DEFINE_integer("max_train_examples", None, "Train on the first so many examples only."),
+    flags.DEFINE_integer("max_train_examples", None, "Train on the first so many examples "
+        "only; default: all."),
 ]  # fmt: skip
 
 WORKDIR = flags.DEFINE_string(
