@@ -96,6 +96,7 @@ class Posterior:
             Logits `(num_samples, N, classes)`; `(N, classes)` for one index.
         """
         x = tf.convert_to_tensor(x, tf.float32)
+        sample = {name: tf.convert_to_tensor(weights) for name, weights in sample.items()}
         name, shape = next(iter(self.method.sample_shapes.items()))
         if len(sample[name].shape) == len(shape):
             return self.method.logits(x, sample)

@@ -7,26 +7,29 @@ as in the authors' code. Prior samples are drawn beforehand. Medians over repeti
 turns; numbers of a machine that does other work are worth their ratio only.
 """
 
+import argparse
 import json
 import os
 import pathlib
 import statistics
-import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
-from absl import app, flags
 
 import bayes_by_hypernet as bbh
 from bayes_by_hypernet.experiment import hardware
 from bayes_by_hypernet.tables import format_table
 
-NUM_SAMPLES = flags.DEFINE_integer("num_samples", 5, "n = m.", 2)
-NUM_WEIGHTS = flags.DEFINE_integer("num_weights", 431_080, "LeNet's by default.", 1)
-REPETITIONS = flags.DEFINE_integer("repetitions", 15, "Of each, after a warm-up.", 1)
-JSON = flags.DEFINE_string("json", None, "Also writes the numbers to this file.")
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--num_samples", type=int, default=5, help="n = m")
+    parser.add_argument("--num_weights", type=int, default=431_080, help="default: LeNet's")
+    parser.add_argument("--repetitions", type=int, default=15, help="of each, after a warm-up")
+    parser.add_argument("--json", type=pathlib.Path, help="also write the numbers to this file")
+    return parser.parse_args()
 
 
 def plain_formula(q, p):
@@ -55,9 +58,9 @@ def value_and_gradient(function, **options):
     return tf.function(both, **options)
 
 
-def main(argv):
-    del argv
-    shape = (NUM_SAMPLES.value, NUM_WEIGHTS.value)
+def main():
+    arguments = parse_arguments()
+    shape = (arguments.num_samples, arguments.num_weights)
     q = tf.random.stateless_normal(shape, [1, 2], stddev=0.1)
     p = tf.random.stateless_normal(shape, [3, 4])
     variants = {
@@ -67,7 +70,7 @@ def main(argv):
         "kernel_kl, XLA": value_and_gradient(bbh.kernel_kl, jit_compile=True),
     }
     seconds = {name: [] for name in variants}
-    for repetition in range(REPETITIONS.value + 1):
+    for repetition in range(arguments.repetitions + 1):
         for name, variant in variants.items():
             started = time.perf_counter()
             variant(q, p)[1].numpy()
@@ -81,11 +84,11 @@ def main(argv):
         rows.append([name, *(f"{cell:.1f}" for cell in cells), f"{median / reference:.2f}"])
     print(f"n = m = {shape[0]}, {shape[1]:,} weights, value and gradient, {hardware()}")
     print(format_table(["", "min [ms]", "median [ms]", "max [ms]", "ratio"], rows))
-    if JSON.value:
+    if arguments.json:
         contents = {"num_samples": shape[0], "num_weights": shape[1], "hardware": hardware()}
         contents |= {"seconds": seconds, "tensorflow": tf.__version__}
-        pathlib.Path(JSON.value).write_text(json.dumps(contents, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(contents, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    app.run(main, argv=sys.argv)
+    main()

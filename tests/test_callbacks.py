@@ -100,6 +100,7 @@ class TestKLAnnealing:
         factors = _fit(KLAnnealing(0, 2), batch_size=3, epochs=2, steps_per_execution=2)
         np.testing.assert_allclose(factors, np.array([0, 2, 4, 6]) / 8, **TOLERANCE)
 
+    @pytest.mark.filterwarnings("ignore:Your input ran out of data")
     def test_an_epoch_of_unknown_length_is_counted_in_the_first_one(self):
         data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).filter(lambda x, y: True)
         assert data.cardinality() == tf.data.UNKNOWN_CARDINALITY

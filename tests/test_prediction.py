@@ -168,7 +168,7 @@ class TestPosterior:
         logits = posterior.logits(x, sample)
         assert logits.shape == (3, 5, 3)
         for i in range(3):
-            one = posterior.logits(x, {name: w[i] for name, w in sample.items()})
+            one = posterior.logits(x, {name: w[i].numpy() for name, w in sample.items()})
             np.testing.assert_allclose(one, logits[i], atol=1e-6)
 
     def test_predict_is_bbh_predict(self):
