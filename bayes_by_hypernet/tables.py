@@ -96,9 +96,10 @@ def format_table(header, rows) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
-def format_markdown(header, rows) -> str:
-    """Returns the table in Markdown."""
-    rows = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+def format_markdown(header, rows, num_labels=1) -> str:
+    """Returns the table in Markdown; its first `num_labels` columns are labels, the rest numbers."""
+    rule = ["---"] * num_labels + ["---:"] * (len(header) - num_labels)
+    rows = [header, rule, *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
 
 
@@ -191,7 +192,7 @@ def rows_markdown(runs, protocol: str) -> str:
                     f"{run['ms_per_step']:.0f}",
                 ]
             )
-    return format_markdown(header, lines)
+    return format_markdown(header, lines, num_labels=2)
 
 
 def replace_between(text: str, name: str, replacement: str) -> str:
