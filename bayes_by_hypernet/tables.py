@@ -97,7 +97,7 @@ def format_table(header, rows) -> str:
 
 
 def format_markdown(header, rows, num_labels=1) -> str:
-    """Returns the table in Markdown; its first `num_labels` columns are labels, the rest numbers."""
+    """Returns the table in Markdown: columns of labels, then columns of numbers."""
     rule = ["---"] * num_labels + ["---:"] * (len(header) - num_labels)
     rows = [header, rule, *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
