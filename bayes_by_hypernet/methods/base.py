@@ -53,9 +53,10 @@ class Method(abc.ABC):
     def trackable(self):
         """What `tf.train.Checkpoint` saves and restores: every variable by its path.
 
-        By path and one by one, since TensorFlow does not see layers in a layer's list.
+        By path and one by one, since TensorFlow does not see layers in a layer's list. As Keras
+        variables, so that those the optimiser holds too are saved once.
         """
-        variables = {variable.path: variable.value for variable in self.variables}
+        variables = {variable.path: variable for variable in self.variables}
         return tf.train.Checkpoint(variables=variables)
 
     @property

@@ -1,6 +1,7 @@
 """The loop: resumable at the very step, the same on one device and two, loud when it breaks."""
 
 import json
+import math
 import pathlib
 
 import keras
@@ -63,6 +64,13 @@ class TestResume:
             np.testing.assert_array_equal(a, b)  # bit for bit
         assert [e["step"] for e in resumed] == [e["step"] for e in history] == [6, 12, 18, 24]
         assert resumed[-1]["loss"] == history[-1]["loss"]
+
+    def test_a_checkpoint_holds_each_parameter_once_and_two_moments(self, tmp_path):
+        trainer = _trainer(tmp_path)
+        path = trainer._checkpoints.save()
+        sizes = [math.prod(shape) for _, shape in tf.train.list_variables(path)]
+        # Besides: the step, the seconds, the learning rate and the like.
+        assert sum(sizes) - 3 * trainer.method.num_parameters < 20
 
     def test_train_seconds_add_up_over_resumes(self, tmp_path):
         first = _trainer(tmp_path)
