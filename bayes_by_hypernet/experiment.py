@@ -108,7 +108,6 @@ def run(
         **evaluate(*predictions, dataset.test.labels),
         "train_seconds": round(float(trainer.train_seconds.numpy()), 1),
         "ms_per_step": _median(epoch["ms_per_step"] for epoch in history),
-        "validation_error_percent": history[-1]["validation_error_percent"],
         "num_train_examples": len(train.labels),
         "num_weights": method.num_weights,
         "num_parameters": method.num_parameters,

@@ -7,13 +7,13 @@ python launch/report.py --runs=results/mnist --update=README.md
 import pathlib
 import sys
 
-import run_flags  # noqa: F401 (quiets TensorFlow)
+import quiet_tensorflow  # noqa: F401
 from absl import app, flags
 
 from bayes_by_hypernet import tables
 
 RUNS = flags.DEFINE_string("runs", "results/mnist", "Folder with results.json files.")
-PROTOCOL = flags.DEFINE_enum("table_protocol", "quick", ["paper", "quick"], "Runs to show.")
+PROTOCOL = flags.DEFINE_enum("protocol", "quick", ["paper", "quick"], "Runs to show.")
 UPDATE = flags.DEFINE_string("update", None, "Markdown file whose marked table is replaced.")
 MARKER = "mnist-quick-table"
 

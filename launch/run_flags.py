@@ -2,11 +2,8 @@
 
 import dataclasses
 import logging
-import os
 
-# Before TensorFlow is imported, which else fills the screen with its own messages.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
+import quiet_tensorflow  # noqa: F401
 from absl import flags
 from absl import logging as absl_logging
 
