@@ -69,8 +69,38 @@ def run(
         logger.info("The run in %s is complete; these are its results.", directory.path)
         return directory.results
     dataset = load_data()
-    fingerprint = dataset.fingerprint()
-    directory.claim(fingerprint)
+    directory.claim(dataset.fingerprint())
+    trainer = make_trainer(
+        config, dataset, directory.path, strategy, steps_per_call, checkpoint_minutes
+    )
+    restored = trainer.restore()
+    if restored:
+        logger.info("Resuming at step %d from %s.", int(trainer.step.numpy()), restored)
+    method = trainer.method
+    predictor = Predictor(method)
+    history = trainer.run(_validation(predictor, method, dataset, config), _announce)
+    if chief:
+        predictions = predict(predictor, method, dataset, config)
+        directory.write_predictions(*predictions, dataset.test.labels)
+        logger.info("Exporting the SavedModel.")
+        export(Posterior(method, config), directory.path / "saved_model", INPUT_RANGE)
+        results = {
+            "schema_version": SCHEMA_VERSION,
+            **config.flat(),
+            **evaluate(*predictions, dataset.test.labels),
+            **_describe(trainer, history),
+            "fallback_reason": fallback_reason,
+            "data_fingerprint": dataset.fingerprint(),
+            "config": config.flat(),
+            "complete": True,
+        }
+        directory.write_results(results)
+    wait_for_all(strategy)
+    return directory.results if chief else None
+
+
+def make_trainer(config, dataset, directory, strategy, steps_per_call, checkpoint_minutes):
+    """Returns the `Trainer` of a configuration, its method newly initialised from the seed."""
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         method = config.make_method()
@@ -88,43 +118,23 @@ def run(
         steps_per_call,
         checkpoint_minutes,
     )
-    trainer = Trainer(method, optimizer, train, plan, directory.path, strategy)
-    restored = trainer.restore()
-    if restored:
-        logger.info("Resuming at step %d from %s.", int(trainer.step.numpy()), restored)
-    predictor = Predictor(method)
-    num_samples = protocols.NUM_VALIDATION_SAMPLES if method.is_stochastic else 1
-    history = trainer.run(
-        lambda: _validate(predictor, dataset.validation, config.seed, num_samples), _announce
-    )
-    if not chief:
-        wait_for_all(strategy)
-        return None
-    predictions = predict(predictor, method, dataset, config)
-    directory.write_predictions(*predictions, dataset.test.labels)
-    results = {
-        "schema_version": SCHEMA_VERSION,
-        **config.flat(),
-        **evaluate(*predictions, dataset.test.labels),
+    return Trainer(method, optimizer, train, plan, directory, strategy)
+
+
+def _describe(trainer, history):
+    """Returns what `results.json` says of the training itself, and of where it ran."""
+    times = [epoch["ms_per_step"] for epoch in history if epoch["ms_per_step"] is not None]
+    return {
         "train_seconds": round(float(trainer.train_seconds.numpy()), 1),
-        "ms_per_step": _median(epoch["ms_per_step"] for epoch in history),
-        "num_train_examples": len(train.labels),
-        "num_weights": method.num_weights,
-        "num_parameters": method.num_parameters,
-        "fallback_reason": fallback_reason,
+        "ms_per_step": round(float(np.median(times)), 2) if times else None,
+        "num_train_examples": trainer.num_train_examples,
+        "num_weights": trainer.method.num_weights,
+        "num_parameters": trainer.method.num_parameters,
         "hardware": hardware(),
-        "strategy": type(strategy).__name__,
-        "num_replicas": strategy.num_replicas_in_sync,
+        "strategy": type(trainer.strategy).__name__,
+        "num_replicas": trainer.strategy.num_replicas_in_sync,
         "versions": versions(),
-        "data_fingerprint": fingerprint,
-        "config": config.flat(),
-        "complete": True,
     }
-    logger.info("Exporting the SavedModel.")
-    export(Posterior(method, config), directory.path / "saved_model", INPUT_RANGE)
-    directory.write_results(results)
-    wait_for_all(strategy)
-    return directory.results
 
 
 def predict(predictor, method, dataset, config):
@@ -163,13 +173,20 @@ def _predict(predictor, images, num_samples, seed, what):
     return categorical_prediction(mean, entropy)
 
 
-def _validate(predictor, validation, seed, num_samples):
-    key = randomness.fold_in(randomness.seed_key(seed), "validation")
-    (mean, _), _ = predictor(validation.images, num_samples, key)
-    return {
-        "validation_error_percent": metrics.error_percent(mean, validation.labels),
-        "validation_nll": metrics.negative_log_likelihood(mean, validation.labels),
-    }
+def _validation(predictor, method, dataset, config):
+    """Returns the function that measures the validation set after an epoch; it selects nothing."""
+    validation = dataset.validation
+    num_samples = protocols.NUM_VALIDATION_SAMPLES if method.is_stochastic else 1
+    key = randomness.fold_in(randomness.seed_key(config.seed), "validation")
+
+    def validate():
+        (mean, _), _ = predictor(validation.images, num_samples, key)
+        return {
+            "validation_error_percent": metrics.error_percent(mean, validation.labels),
+            "validation_nll": metrics.negative_log_likelihood(mean, validation.labels),
+        }
+
+    return validate
 
 
 def _announce(seconds):
@@ -180,11 +197,6 @@ def _announce(seconds):
             "--epochs, a cheaper --architecture (single, sliced), --max_train_examples.",
             round(seconds / 60),
         )
-
-
-def _median(values):
-    values = [value for value in values if value is not None]
-    return round(float(np.median(values)), 2) if values else None
 
 
 def hardware() -> str:

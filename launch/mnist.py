@@ -74,8 +74,10 @@ def main(argv):
             run_flags.CHECKPOINT_MINUTES.value,
             fallback_reason=reason,
         )
-    except (ValueError, FileNotFoundError, training.NonFiniteLossError) as error:
+    except (ValueError, OSError, *training.ERRORS) as error:
         sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. The same command goes on with the run.")
     if results:
         print(tables.run_summary(results))
         logger.info("Figure: %s", figures.entropy_cdf(workdir))

@@ -1,12 +1,18 @@
 """Training: the objective, the optimiser, the loop under tf.distribute, checkpoints."""
 
+from bayes_by_hypernet.training.checkpoints import CheckpointError
 from bayes_by_hypernet.training.loop import Plan, Trainer
 from bayes_by_hypernet.training.objective import NonFiniteLossError, Terms
 from bayes_by_hypernet.training.optimizer import FusedAdam
 from bayes_by_hypernet.training.strategy import STRATEGIES, is_chief, make_strategy, wait_for_all
 
+# What a user can do something about.
+ERRORS = (CheckpointError, NonFiniteLossError)
+
 __all__ = [
+    "ERRORS",
     "STRATEGIES",
+    "CheckpointError",
     "FusedAdam",
     "NonFiniteLossError",
     "Plan",
