@@ -3,12 +3,16 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
+
+from bayes_by_hypernet import configuration, data, tables
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FLAGFILES = sorted((REPOSITORY / "flags" / "mnist").glob("*_*.flags"))
@@ -54,6 +58,28 @@ class TestRun:
         assert runs[0]["config"] == runs[1]["config"]
         assert runs[0]["nll"] == runs[1]["nll"]
 
+    def test_control_c_saves_and_the_same_command_goes_on(self, tmp_path):
+        flags = ["--method=map", "--dataset=embedded", "--epochs=500", "--max_train_examples=300"]
+        command = [sys.executable, str(REPOSITORY / "launch" / "mnist.py"), *flags]
+        process = subprocess.Popen(
+            [*command, f"--workdir={tmp_path}"],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for line in process.stderr:
+            if "epoch 2: loss" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        errors = process.communicate(timeout=120)[1]
+        assert process.returncode == 1
+        assert "Interrupted; saved at step" in errors and "goes on with the run" in errors
+        assert "Traceback" not in errors
+        step = int(re.search(r"saved at step (\d+)", errors)[1])
+        assert configuration.read_config(tmp_path).epochs == 500
+        checkpoint = tf.train.load_checkpoint(tf.train.latest_checkpoint(tmp_path / "checkpoints"))
+        assert checkpoint.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == step >= 6
+
 
 class TestErrors:
     @pytest.mark.parametrize(
@@ -92,8 +118,6 @@ class TestErrors:
 class TestFlagfiles:
     @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
     def test_parses_and_names_a_row_of_the_paper(self, path, tmp_path, monkeypatch):
-        from bayes_by_hypernet import configuration, data, tables
-
         monkeypatch.chdir(REPOSITORY)
         settings = _read_flagfile(path)
         settings.pop("dataset")
