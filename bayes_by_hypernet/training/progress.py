@@ -1,12 +1,14 @@
 """What a person watching a run sees, and the history that stays of it."""
 
 import json
+import logging
 import pathlib
 import sys
 
 import numpy as np
 import tensorflow as tf
 import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 
 class ProgressBar:
@@ -25,6 +27,9 @@ class ProgressBar:
             dynamic_ncols=True,
             disable=not enabled,
         )
+        # What is logged meanwhile stands above the bar, not behind it.
+        self._redirect = logging_redirect_tqdm([logging.getLogger("bayes_by_hypernet")])
+        self._redirect.__enter__()
 
     def update(self, num_steps, epoch, terms):
         loss, nll, kl, accuracy = terms
@@ -40,6 +45,7 @@ class ProgressBar:
         self._bar.write(line, file=sys.stderr)
 
     def close(self):
+        self._redirect.__exit__(None, None, None)
         self._bar.close()
 
 
