@@ -133,6 +133,9 @@ class TestFlagfiles:
         header = path.read_text()
         assert f"# Table {number}," in header
         assert f"error {row.error_percent:.2f} %, MNIST AUC {row.in_auc:.2f}" in header
+        for ours in tables.find_runs(REPOSITORY / "results" / "mnist").values():
+            if tables.paper_row(ours) is row and ours["protocol"] == config.protocol:
+                assert f"# Ours, seed {ours['seed']}: error {ours['error_percent']:.2f} %" in header
 
     def test_there_is_one_for_each_row_and_protocol(self):
         names = {path.stem for path in FLAGFILES}
