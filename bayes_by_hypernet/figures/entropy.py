@@ -32,7 +32,7 @@ def entropy_cdf(run_directory):
             (results["dataset"], "test", arrays["test_mean"], IN_COLOUR),
             (results["outlier_dataset"], "outliers", arrays["outlier_mean"], OUTLIER_COLOUR),
         ]
-    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    figure = Figure(figsize=(5.2, 3.8), layout="constrained")
     axes = figure.subplots()
     for name, kind, probs, colour in curves:
         relative = np.sort(predictive_entropy(probs)) / np.log(probs.shape[1])
@@ -54,7 +54,7 @@ def entropy_cdf(run_directory):
         f"error {results['error_percent']:.2f} %",
     )
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside lower center", frameon=False)
     path = directory / "figures" / "entropy_cdf.png"
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=150)
