@@ -69,7 +69,8 @@ def run(
         logger.info("The run in %s is complete; these are its results.", directory.path)
         return directory.results
     dataset = load_data()
-    directory.claim(dataset.fingerprint())
+    fingerprint = dataset.fingerprint()
+    directory.claim(fingerprint)
     trainer = make_trainer(
         config, dataset, directory.path, strategy, steps_per_call, checkpoint_minutes
     )
@@ -90,7 +91,7 @@ def run(
             **evaluate(*predictions, dataset.test.labels),
             **_describe(trainer, history),
             "fallback_reason": fallback_reason,
-            "data_fingerprint": dataset.fingerprint(),
+            "data_fingerprint": fingerprint,
             "config": config.flat(),
             "complete": True,
         }

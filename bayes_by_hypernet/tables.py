@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 
-from bayes_by_hypernet import methods
+from bayes_by_hypernet import methods, protocols
 from bayes_by_hypernet.configuration import METHOD_OPTIONS
 
 
@@ -74,10 +74,17 @@ def paper_row(results: dict) -> PaperRow | None:
 
 
 def deviations(row: PaperRow, results: dict) -> dict:
-    """Returns the settings in which a run differs from a row, besides its protocol and seed."""
-    expected = {**dict.fromkeys(METHOD_OPTIONS), **row.settings()}
-    expected |= {"temperature": 1.0, "max_train_examples": None, "num_predictive_samples": 100}
-    expected |= {"learning_rate": methods.get(row.method).learning_rate, "batch_size": 100}
+    """Returns the settings in which a run differs from a row under the run's protocol and seed."""
+    expected = {
+        **dict.fromkeys(METHOD_OPTIONS),
+        **row.settings(),
+        "epochs": protocols.get(row.network, results["protocol"]).epochs,
+        "batch_size": protocols.BATCH_SIZE,
+        "learning_rate": methods.get(row.method).learning_rate,
+        "num_predictive_samples": protocols.NUM_PREDICTIVE_SAMPLES,
+        "temperature": 1.0,
+        "max_train_examples": None,
+    }
     expected = json.loads(json.dumps(expected))
     return {name: results[name] for name in expected if results[name] != expected[name]}
 
@@ -116,7 +123,7 @@ def run_summary(results: dict) -> str:
         changed = deviations(row, results)
         if changed:
             changed = ", ".join(f"{name}={value}" for name, value in changed.items())
-            notes.append(f"Settings that are not the paper's: {changed}.")
+            notes.append(f"Settings that are not the row's: {changed}.")
     else:
         notes.append("No row of the paper has these settings.")
     notes.append(

@@ -1,11 +1,13 @@
 """What a run is made of: defaults, bad input before any work, the run directory's owner."""
 
+import dataclasses
 import json
 
 import pytest
 import tiny
 
 from bayes_by_hypernet import configuration, data
+from bayes_by_hypernet.methods.bbh import BayesByHypernetOptions
 from bayes_by_hypernet.run_directory import RunDirectory, RunDirectoryError, flag_lines
 
 
@@ -34,14 +36,7 @@ class TestResolve:
             "num_predictive_samples": 100,
             "temperature": 1.0,
             "seed": 42,
-            "architecture": "layerwise",
-            "noise": "independent",
-            "noise_dim": 1,
-            "num_kl_samples": 5,
-            "num_likelihood_samples": 1,
-            "prior_stddev": 1.0,
-            "kl_estimator": "kernel_independent",
-            "hidden_units": (64, 256, 512),
+            **dataclasses.asdict(BayesByHypernetOptions()),  # Table 3's: see test_methods
         }
         assert {name: flat[name] for name in expected} == expected
 

@@ -68,6 +68,7 @@ class TestMarkdown:
             {**results, "protocol": "demo"},
             {**results, "dataset": "embedded"},
             {**results, "hidden_units": [4, 8]},
+            {**results, "epochs": 1},
         ]
         assert tables.rows_markdown(others, "quick").count("no run") == 3 * 7
         table = tables.rows_markdown([*others, results], "quick")
