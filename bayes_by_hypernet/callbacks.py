@@ -3,7 +3,7 @@
 import keras
 
 from bayes_by_hypernet.divergences import linear_annealing
-from bayes_by_hypernet.layers.hypernet import HypernetLayer
+from bayes_by_hypernet.layers.variational import VariationalLayer
 from bayes_by_hypernet.noise import find_layers
 
 
@@ -61,5 +61,5 @@ class KLAnnealing(keras.callbacks.Callback):
         self._assign(1.0)
 
     def _assign(self, anneal):
-        for layer in find_layers(self.model, HypernetLayer):
+        for layer in find_layers(self.model, VariationalLayer):
             layer.kl_anneal.assign(anneal)

@@ -1,4 +1,4 @@
-"""Auxiliary noise z ~ N(0, I), the input of every hypernetwork (paper, Section 2)."""
+"""Layers that draw random numbers, and z ~ N(0, I), the input of every hypernetwork (Section 2)."""
 
 import contextlib
 
@@ -8,8 +8,42 @@ import tensorflow as tf
 from bayes_by_hypernet import randomness
 
 
+class DrawingLayer(keras.layers.Layer):
+    """A layer that draws from keys: a new one at each call, or one that is held for it.
+
+    Args:
+        seed: Integer or None. An integer makes the sequence of draws repeatable.
+    """
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._held_key = None
+
+    @contextlib.contextmanager
+    def hold(self, key):
+        """Context in which every call draws from the stateless `key`: one draw over all batches."""
+        before, self._held_key = self._held_key, key
+        try:
+            yield self
+        finally:
+            self._held_key = before
+
+    @property
+    def is_held(self):
+        return self._held_key is not None
+
+    def next_key(self):
+        """Returns the key `(2,)` of one call."""
+        return self._held_key if self.is_held else randomness.next_key(self.seed_generator)
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
+
+
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
-class AuxiliaryNoise(keras.layers.Layer):
+class AuxiliaryNoise(DrawingLayer):
     """Draws the auxiliary variable z ~ N(0, I) that hypernetworks turn into weights.
 
     One noise layer that feeds several hypernetwork layers couples their weights (shared noise);
@@ -34,33 +68,18 @@ class AuxiliaryNoise(keras.layers.Layer):
     """
 
     def __init__(self, dim=1, num_samples=5, seed=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(seed, **kwargs)
         if dim < 1:
             raise ValueError(f"Argument `dim` must be at least 1. Received: dim={dim}")
         self.dim = dim
         self.num_samples = _check_num_samples(num_samples)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self._held_key = None
 
     def build(self, input_shape=None):
         self.built = True
 
     def call(self, inputs=None, num_samples=None):
-        num_samples = self._count(num_samples)
-        key = self._held_key
-        if key is None:
-            key = randomness.next_key(self.seed_generator)
-        return tf.random.stateless_normal((num_samples, self.dim), key, dtype=self.compute_dtype)
-
-    @contextlib.contextmanager
-    def hold(self, key):
-        """Context in which every call draws from the stateless `key`: one draw over all batches."""
-        before, self._held_key = self._held_key, key
-        try:
-            yield self
-        finally:
-            self._held_key = before
+        shape = (self._count(num_samples), self.dim)
+        return tf.random.stateless_normal(shape, self.next_key(), dtype=self.compute_dtype)
 
     def compute_output_spec(self, inputs=None, num_samples=None):
         count = self._count(num_samples)
@@ -71,8 +90,7 @@ class AuxiliaryNoise(keras.layers.Layer):
         return self.num_samples if num_samples is None else _check_num_samples(num_samples)
 
     def get_config(self):
-        config = {"dim": self.dim, "num_samples": self.num_samples, "seed": self.seed}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), "dim": self.dim, "num_samples": self.num_samples}
 
 
 def _check_num_samples(num_samples):
@@ -91,8 +109,8 @@ def find_layers(model, kind):
 
 
 def hold_noise(model, key):
-    """Context in which each noise layer inside `model` keeps one draw, which `key` decides."""
+    """Context in which each drawing layer inside `model` keeps one draw, which `key` decides."""
     stack = contextlib.ExitStack()
-    for index, layer in enumerate(find_layers(model, AuxiliaryNoise)):
+    for index, layer in enumerate(find_layers(model, DrawingLayer)):
         stack.enter_context(layer.hold(randomness.fold_in(key, index)))
     return stack

@@ -4,21 +4,22 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.divergences import kernel_kl, scaled_kl
+from bayes_by_hypernet.divergences import kernel_kl
 from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel, check_hidden_units
 from bayes_by_hypernet.layers.given_weights import (
     Conv2DGivenWeights,
     DenseGivenWeights,
     normalise_pair,
 )
+from bayes_by_hypernet.layers.variational import VariationalLayer
 from bayes_by_hypernet.noise import AuxiliaryNoise
 from bayes_by_hypernet.priors import NormalPrior
 
-KL_ESTIMATORS = ("independent", "full", None)
 
-
-class HypernetLayer(keras.layers.Layer):
+class HypernetLayer(VariationalLayer):
     """What the hypernet layers share: noise, hypernetworks, the KL; see `DenseHypernet`."""
+
+    KL_ESTIMATORS = ("independent", "full", None)
 
     def __init__(
         self,
@@ -35,23 +36,16 @@ class HypernetLayer(keras.layers.Layer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(kl_estimator, num_train_examples, **kwargs)
         _check_sampling(kl_estimator, noise_dim, num_samples, num_likelihood_samples)
-        if num_train_examples is not None and num_train_examples < 1:
-            raise ValueError(
-                "Argument `num_train_examples` must be at least 1. "
-                f"Received: num_train_examples={num_train_examples}"
-            )
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.noise_dim = noise_dim
         self.num_samples = num_samples
         self.hidden_units = check_hidden_units(hidden_units)
         self.num_slices = num_slices
-        self.kl_estimator = kl_estimator
         self.prior = NormalPrior() if prior is None else prior
         self.num_likelihood_samples = num_likelihood_samples
-        self.num_train_examples = num_train_examples
         self.seed = seed
         self.kernel_noise = self._make_noise("kernel_noise", seed)
         self.bias_noise = None
@@ -60,15 +54,6 @@ class HypernetLayer(keras.layers.Layer):
             bias_seed = None if seed is None else (seed ^ 0x5DEECE66) & 0x7FFFFFFF
             self.bias_noise = self._make_noise("bias_noise", bias_seed)
         self.prior_seed_generator = keras.random.SeedGenerator(seed)
-        # `callbacks.KLAnnealing` sets it at every batch, the first one included: not in `build`.
-        self.kl_anneal = self.add_weight(
-            name="kl_anneal",
-            shape=(),
-            initializer="ones",
-            dtype="float32",
-            trainable=False,
-            autocast=False,
-        )
 
     def _make_noise(self, name, seed):
         return AuxiliaryNoise(
@@ -112,7 +97,7 @@ class HypernetLayer(keras.layers.Layer):
             weights = self.sample_weights(None if noise is None else noise[:1], num_samples=1)
             return self.forward(inputs, *(w[0] for w in weights))
         weights = self.sample_weights(noise)
-        self._add_kl(weights)
+        self.add_kl(self._kl, weights)
         count = self.num_likelihood_samples
         if count == 1:
             return self.forward(inputs, *(w[0] for w in weights))
@@ -128,29 +113,10 @@ class HypernetLayer(keras.layers.Layer):
             parts.append(self.forward(part, *(w[i] for w in weights))[: last - first])
         return tf.concat(parts, axis=0)
 
-    def _add_kl(self, weights):
-        if self.kl_estimator is None:
-            return
-        if self.num_train_examples is None:
-            raise ValueError(
-                f"Layer {self.name!r} needs the argument `num_train_examples`, the number of "
-                "training examples N: the loss is a mean over examples, so the KL enters as KL / N "
-                "(Eq. 1). Pass num_train_examples=N, or kl_estimator=None to handle the KL "
-                "elsewhere. Received: num_train_examples=None"
-            )
+    def _kl(self, weights):
         key = randomness.next_key(self.prior_seed_generator)
         priors = [self.prior(w.shape, randomness.fold_in(key, i)) for i, w in enumerate(weights)]
-        kl = kernel_kl(weights, priors, estimator=self.kl_estimator)
-        loss = scaled_kl(kl, self.num_train_examples, tf.cast(self.kl_anneal.value, kl.dtype))
-        self.add_loss(tf.cast(loss, keras.config.floatx()))  # the dtype of Keras's own losses
-
-    # An anneal factor belongs to a training run, not to the model: a model saved in the middle
-    # of one and fitted on without the callback must not train at a fraction of its KL.
-    def save_own_variables(self, store):
-        pass
-
-    def load_own_variables(self, store):
-        pass
+        return kernel_kl(weights, priors, estimator=self.kl_estimator)
 
     def get_config(self):
         config = {
@@ -160,10 +126,8 @@ class HypernetLayer(keras.layers.Layer):
             "num_samples": self.num_samples,
             "hidden_units": self.hidden_units,
             "num_slices": self.num_slices,
-            "kl_estimator": self.kl_estimator,
             "prior": keras.saving.serialize_keras_object(self.prior),
             "num_likelihood_samples": self.num_likelihood_samples,
-            "num_train_examples": self.num_train_examples,
             "seed": self.seed,
         }
         return {**super().get_config(), **config}
@@ -288,11 +252,6 @@ class Conv2DHypernet(HypernetLayer):
 
 
 def _check_sampling(kl_estimator, noise_dim, num_samples, num_likelihood_samples):
-    if kl_estimator not in KL_ESTIMATORS:
-        raise ValueError(
-            f"Argument `kl_estimator` must be one of {KL_ESTIMATORS}. "
-            f"Received: kl_estimator={kl_estimator!r}"
-        )
     if noise_dim < 1:
         raise ValueError(
             f"Argument `noise_dim` must be at least 1. Received: noise_dim={noise_dim}"
