@@ -85,10 +85,13 @@ class RunConfig:
     def from_flat(cls, flat):
         """Returns the configuration that `flat` described, also after a trip through JSON."""
         names = [f.name for f in dataclasses.fields(cls) if f.name != "options"]
-        taken = {f.name for f in dataclasses.fields(methods.get(flat["method"]).Options)}
-        options = {name: flat[name] for name in METHOD_OPTIONS if name in taken}
+        options_class = methods.get(flat["method"]).Options
+        taken = {f.name for f in dataclasses.fields(options_class)}
+        # A run made before a method had a setting has that setting's default.
+        options = {name: flat[name] for name in METHOD_OPTIONS if name in taken and name in flat}
         if "hidden_units" in options:
             options["hidden_units"] = tuple(options["hidden_units"])
+        options = dataclasses.asdict(options_class(**options))
         return cls(**{name: flat[name] for name in names}, options=options)
 
     def differences(self, other):
@@ -126,11 +129,14 @@ def resolve(
                 f"Argument `{name}` has no meaning for method={method!r}, whose settings are "
                 f"{allowed}. Received: {name}={options[name]!r}"
             )
-    options = dataclasses.asdict(method_class.Options(**options))
+    method_class.Options(**options)
     if protocol is not None:
         protocols.get(network, protocol)
     dataset, outlier_dataset, reason = data.resolve(dataset, data_dir, notmnist_dir)
     plan = protocols.get(network, protocol or default_protocol(dataset))
+    if options.get("kl_estimator") == "adversarial":
+        options.setdefault("adversarial_weights", plan.adversarial_weights)
+    options = dataclasses.asdict(method_class.Options(**options))
     settings = {
         "epochs": plan.epochs,
         "batch_size": protocols.BATCH_SIZE,

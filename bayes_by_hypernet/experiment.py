@@ -1,5 +1,6 @@
 """One run: data, method, training, measures, export, from a configuration to `results.json`."""
 
+import functools
 import logging
 import os
 import platform
@@ -13,9 +14,17 @@ from bayes_by_hypernet import metrics, protocols, randomness
 from bayes_by_hypernet.data import Examples
 from bayes_by_hypernet.export import export
 from bayes_by_hypernet.posterior import Posterior
-from bayes_by_hypernet.prediction import Predictor, categorical_prediction
+from bayes_by_hypernet.prediction import Predictor, categorical_prediction, sufficient_samples
 from bayes_by_hypernet.run_directory import RunDirectory
-from bayes_by_hypernet.training import FusedAdam, Plan, Trainer, is_chief, wait_for_all
+from bayes_by_hypernet.training import (
+    FusedAdam,
+    NonFiniteLossError,
+    Plan,
+    Trainer,
+    is_chief,
+    wait_for_all,
+)
+from bayes_by_hypernet.training.checkpoints import has_failed, mark_failed
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +80,14 @@ def run(
     dataset = load_data()
     fingerprint = dataset.fingerprint()
     directory.claim(fingerprint)
-    trainer = make_trainer(
-        config, dataset, directory.path, strategy, steps_per_call, checkpoint_minutes
+    with strategy.scope():
+        keras.utils.set_random_seed(config.seed)
+        method = config.make_method()
+    description = fit(
+        method, config, dataset, directory.path, strategy, steps_per_call, checkpoint_minutes
     )
-    restored = trainer.restore()
-    if restored:
-        logger.info("Resuming at step %d from %s.", int(trainer.step.numpy()), restored)
-    method = trainer.method
-    predictor = Predictor(method)
-    history = trainer.run(_validation(predictor, method, dataset, config), _announce)
     if chief:
-        predictions = predict(predictor, method, dataset, config)
+        predictions = predict(method, dataset, config)
         directory.write_predictions(*predictions, dataset.test.labels)
         logger.info("Exporting the SavedModel.")
         export(Posterior(method, config), directory.path / "saved_model", INPUT_RANGE)
@@ -89,7 +95,8 @@ def run(
             "schema_version": SCHEMA_VERSION,
             **config.flat(),
             **evaluate(*predictions, dataset.test.labels),
-            **_describe(trainer, history),
+            **description,
+            **_describe(method, strategy),
             "fallback_reason": fallback_reason,
             "data_fingerprint": fingerprint,
             "config": config.flat(),
@@ -100,47 +107,90 @@ def run(
     return directory.results if chief else None
 
 
-def make_trainer(config, dataset, directory, strategy, steps_per_call, checkpoint_minutes):
-    """Returns the `Trainer` of a configuration, its method newly initialised from the seed."""
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
-        method = config.make_method()
-        optimizer = FusedAdam(config.learning_rate, epsilon=protocols.ADAM_EPSILON)
+def fit(method, config, dataset, directory, strategy, steps_per_call, checkpoint_minutes):
+    """Fits a method, member by member where it is an ensemble.
+
+    A member whose loss becomes NaN or infinite is left out of `method`, and noted for later.
+
+    Returns:
+        Dict, what `results.json` says of the training.
+
+    Raises:
+        NonFiniteLossError: If nothing is left.
+    """
+    seconds, times, num_members = 0.0, [], len(method.members)
+    for i, (name, member) in enumerate(method.members.items()):
+        if has_failed(directory, name):
+            logger.warning("The training of %s failed before; it is left out.", name)
+            method.leave_out(name)
+            continue
+        trainer = make_trainer(
+            member, config, dataset, directory, strategy, steps_per_call, checkpoint_minutes, name
+        )
+        restored = trainer.restore()
+        if restored:
+            logger.info("Resuming at step %d from %s.", int(trainer.step.numpy()), restored)
+        announce = functools.partial(_announce, num_fits=num_members - i)
+        try:
+            history = trainer.run(
+                _validation(member, dataset, config), announce if i == 0 else None
+            )
+        except NonFiniteLossError as error:
+            if len(method.members) == 1:
+                raise
+            logger.error("%s is left out of the ensemble. %s", name, error)
+            mark_failed(directory, name, error)
+            method.leave_out(name)
+            continue
+        seconds += float(trainer.train_seconds.numpy())
+        times += [epoch["ms_per_step"] for epoch in history if epoch["ms_per_step"] is not None]
+    return {
+        "train_seconds": round(seconds, 1),
+        "ms_per_step": round(float(np.median(times)), 2) if times else None,
+        "num_train_examples": trainer.num_train_examples,
+        "num_failed_members": num_members - len(method.members),
+    }
+
+
+def make_trainer(
+    method, config, dataset, directory, strategy, steps_per_call, checkpoint_minutes, name=""
+):
+    """Returns the `Trainer` of a method, or of the member `name` of an ensemble."""
     train = dataset.train
     if config.max_train_examples:
         train = Examples(*(a[: config.max_train_examples] for a in (train.images, train.labels)))
     plan = Plan(
         config.epochs,
         config.batch_size,
-        config.seed,
+        randomness.derived_seed(config.seed, name),
         config.annealing_start_epoch,
         config.annealing_epochs,
         config.temperature,
         steps_per_call,
         checkpoint_minutes,
     )
-    return Trainer(method, optimizer, train, plan, directory, strategy)
+    make_optimizer = functools.partial(
+        FusedAdam, config.learning_rate, epsilon=protocols.ADAM_EPSILON
+    )
+    return Trainer(method, make_optimizer, train, plan, directory, strategy, name)
 
 
-def _describe(trainer, history):
-    """Returns what `results.json` says of the training itself, and of where it ran."""
-    times = [epoch["ms_per_step"] for epoch in history if epoch["ms_per_step"] is not None]
+def _describe(method, strategy):
+    """Returns what `results.json` says of the method's size, and of where it ran."""
     return {
-        "train_seconds": round(float(trainer.train_seconds.numpy()), 1),
-        "ms_per_step": round(float(np.median(times)), 2) if times else None,
-        "num_train_examples": trainer.num_train_examples,
-        "num_weights": trainer.method.num_weights,
-        "num_parameters": trainer.method.num_parameters,
+        "num_weights": method.num_weights,
+        "num_parameters": method.num_parameters,
         "hardware": hardware(),
-        "strategy": type(trainer.strategy).__name__,
-        "num_replicas": trainer.strategy.num_replicas_in_sync,
+        "strategy": type(strategy).__name__,
+        "num_replicas": strategy.num_replicas_in_sync,
         "versions": versions(),
     }
 
 
-def predict(predictor, method, dataset, config):
+def predict(method, dataset, config):
     """Returns the `Prediction`s of the test set and of the outliers."""
-    num_samples = config.num_predictive_samples if method.is_stochastic else 1
+    predictor = Predictor(method)
+    num_samples = sufficient_samples(method, config.num_predictive_samples)
     return [
         _predict(predictor, images, num_samples, config.seed, what)
         for images, what in ((dataset.test.images, "test images"), (dataset.outliers, "outliers"))
@@ -174,10 +224,11 @@ def _predict(predictor, images, num_samples, seed, what):
     return categorical_prediction(mean, entropy)
 
 
-def _validation(predictor, method, dataset, config):
+def _validation(method, dataset, config):
     """Returns the function that measures the validation set after an epoch; it selects nothing."""
     validation = dataset.validation
-    num_samples = protocols.NUM_VALIDATION_SAMPLES if method.is_stochastic else 1
+    predictor = Predictor(method)
+    num_samples = sufficient_samples(method, protocols.NUM_VALIDATION_SAMPLES)
     key = randomness.fold_in(randomness.seed_key(config.seed), "validation")
 
     def validate():
@@ -190,7 +241,9 @@ def _validation(predictor, method, dataset, config):
     return validate
 
 
-def _announce(seconds):
+def _announce(seconds, num_fits):
+    """Says how long training takes where that is long; the first of `num_fits` takes `seconds`."""
+    seconds *= num_fits
     if seconds > LONG_RUN_SECONDS:
         logger.warning(
             "Training will take about %d minutes on this machine; it may be interrupted, and the "

@@ -5,7 +5,12 @@ import os
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.prediction import as_sampler, categorical_outputs, sum_over_samples
+from bayes_by_hypernet.prediction import (
+    as_sampler,
+    categorical_outputs,
+    sufficient_samples,
+    sum_over_samples,
+)
 
 DEFAULT_NUM_SAMPLES = 100
 # Weight samples in memory at once while serving.
@@ -32,6 +37,7 @@ class ServedPosterior(tf.Module):
         checks = self._checks(x, num_samples)
         with tf.control_dependencies(checks):
             x, num_samples = tf.identity(x), tf.identity(num_samples)
+        num_samples = sufficient_samples(self._sampler, num_samples)
         probs, entropies = self._sums(x, num_samples)
         count = tf.cast(num_samples, tf.float32)
         mean = probs / count  # (batch, classes)

@@ -8,7 +8,12 @@ import tensorflow as tf
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.configuration import CONFIG_FILE, read_config
 from bayes_by_hypernet.prediction import GaussianPrediction, Prediction, predict
-from bayes_by_hypernet.training.checkpoints import CheckpointError, restore
+from bayes_by_hypernet.training.checkpoints import (
+    CheckpointError,
+    checkpoint_directory,
+    has_failed,
+    restore,
+)
 
 
 def load(run_directory: str | os.PathLike) -> "Posterior":
@@ -24,7 +29,8 @@ def load(run_directory: str | os.PathLike) -> "Posterior":
         run_directory: What a launcher wrote to, `--workdir`.
 
     Returns:
-        `Posterior`, of the newest readable checkpoint.
+        `Posterior`, of the newest readable checkpoint; of an ensemble, those members that have
+        one and whose training did not fail.
 
     Raises:
         FileNotFoundError: If the folder holds no run, or a run without a checkpoint.
@@ -37,18 +43,30 @@ def load(run_directory: str | os.PathLike) -> "Posterior":
             f"Argument `run_directory` must be a folder that a launcher wrote to (--workdir). "
             f"Received: {os.fspath(run_directory)!r}, which holds no {CONFIG_FILE}"
         )
-    state = tf.train.get_checkpoint_state(str(directory / "checkpoints"))
-    if state is None:
+    method = config.make_method()
+    restored = [
+        name for name, member in method.members.items() if _restore(member, directory, name)
+    ]
+    if not restored:
         raise FileNotFoundError(
             f"The run in {os.fspath(run_directory)!r} has no checkpoint yet; run its launcher "
             "again to go on with it."
         )
-    method = config.make_method()
-    checkpoint = tf.train.Checkpoint(method=method.trackable)
-    for path in reversed(state.all_model_checkpoint_paths):
-        if restore(checkpoint, path):
-            return Posterior(method, config)
-    raise CheckpointError(f"None of the checkpoints of {os.fspath(run_directory)!r} can be read.")
+    for name in set(method.members) - set(restored):
+        method.leave_out(name)
+    return Posterior(method, config)
+
+
+def _restore(member, run_directory, name):
+    """Restores a member from its newest readable checkpoint; False if it has none that counts."""
+    directory = checkpoint_directory(run_directory, name)
+    state = tf.train.get_checkpoint_state(str(directory))
+    if state is None or has_failed(run_directory, name):
+        return False
+    checkpoint = tf.train.Checkpoint(method=member.trackable)
+    if any(restore(checkpoint, path) for path in reversed(state.all_model_checkpoint_paths)):
+        return True
+    raise CheckpointError(f"None of the checkpoints in {os.fspath(directory)!r} can be read.")
 
 
 class Posterior:
@@ -64,7 +82,7 @@ class Posterior:
         self.method = method
         self.config = config
         self.keras_model = method.keras_model
-        self.is_stochastic = method.is_stochastic
+        self.num_distinct_samples = method.num_distinct_samples
         self.variables = method.variables
         self.input_shape = method.input_shape
 

@@ -48,7 +48,7 @@ class GaussianPrediction(NamedTuple):
 class KerasSampler:
     """Posterior samples of a stochastic Keras model: a sample is the key of its noise."""
 
-    is_stochastic = True
+    num_distinct_samples = None
 
     def __init__(self, model):
         self.model = model
@@ -67,6 +67,20 @@ class KerasSampler:
 def as_sampler(model):
     """Returns what `draw`s posterior samples and computes `logits` under one: see `Method`."""
     return model if hasattr(model, "draw") else KerasSampler(model)
+
+
+def sufficient_samples(sampler, num_samples):
+    """Returns how many posterior samples to draw where the sampler has few that differ.
+
+    Args:
+        sampler: What `as_sampler` returns.
+        num_samples: Integer or scalar tensor.
+    """
+    distinct = sampler.num_distinct_samples
+    if distinct is None:
+        return num_samples
+    least = tf.minimum if tf.is_tensor(num_samples) else min
+    return least(num_samples, distinct)
 
 
 def categorical_outputs(outputs, from_logits=True):
@@ -186,8 +200,8 @@ def predict(
     _check_arguments(x, num_samples, batch_size, likelihood)
     sampler = as_sampler(model)
     _check_shape(x, sampler.input_shape)
-    if not sampler.is_stochastic and not return_samples:
-        num_samples = 1
+    if not return_samples:
+        num_samples = sufficient_samples(sampler, num_samples)
     outputs = gaussian_outputs
     if likelihood == "categorical":
         outputs = functools.partial(categorical_outputs, from_logits=from_logits)

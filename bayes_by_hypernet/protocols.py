@@ -18,12 +18,14 @@ class Protocol:
         epochs: Length of training.
         annealing_start_epoch: The KL's factor is 0 up to here ...
         annealing_epochs: ... and grows linearly to 1 over this many epochs.
+        adversarial_weights: Random weights that an adversarial estimate looks at; None: all.
     """
 
     name: str
     epochs: int
     annealing_start_epoch: float
     annealing_epochs: float
+    adversarial_weights: int | None = None
 
 
 # By network: `paper` is the paper's (annealing: authors' code), `quick` and `demo` are ours, for
@@ -31,8 +33,8 @@ class Protocol:
 PROTOCOLS = {
     "lenet": {
         "paper": Protocol("paper", 100, 5, 15),
-        "quick": Protocol("quick", 8, 1, 3),
-        "demo": Protocol("demo", 2, 0.5, 1),
+        "quick": Protocol("quick", 8, 1, 3, adversarial_weights=65_536),
+        "demo": Protocol("demo", 2, 0.5, 1, adversarial_weights=65_536),
     }
 }
 

@@ -23,6 +23,11 @@ def seed_key(seed: int) -> tf.Tensor:
     return tf.constant([seed & 0x7FFFFFFF, (seed >> 31) & 0x7FFFFFFF], tf.int32)
 
 
+def derived_seed(seed: int, name: str) -> int:
+    """Returns the integer seed that belongs to `name` under `seed`: itself for no name."""
+    return zlib.crc32(f"{seed}/{name}".encode()) & 0x7FFFFFFF if name else seed
+
+
 def next_key(seed_generator):
     """Returns the next key of a `keras.random.SeedGenerator`, and advances it."""
     return tf.cast(seed_generator.next(), tf.int32)  # Keras's dtype varies with its version

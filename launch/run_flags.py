@@ -8,7 +8,8 @@ from absl import flags
 from absl import logging as absl_logging
 
 from bayes_by_hypernet import methods
-from bayes_by_hypernet.methods.bbh import ARCHITECTURES, KL_ESTIMATORS, NOISES
+from bayes_by_hypernet.methods.bbb import FORWARDS, KL_ESTIMATORS
+from bayes_by_hypernet.methods.bbh import ARCHITECTURES, NOISES
 from bayes_by_hypernet.training import STRATEGIES
 
 PROTOCOL = flags.DEFINE_enum(
@@ -27,12 +28,24 @@ _SETTINGS = [
     flags.DEFINE_enum("noise", None, NOISES, "bbh: a z for each weight tensor, or one for all; "
         "default: independent (single: shared)."),
     flags.DEFINE_integer("noise_dim", None, "bbh: dimension of z; default: 1."),
-    flags.DEFINE_integer("num_kl_samples", None, "bbh: weight samples of the KL; default: 5."),
+    flags.DEFINE_integer("num_kl_samples", None, "bbh, bbb: weight samples of a KL that is "
+        "estimated from samples; default: 5."),
     flags.DEFINE_integer("num_likelihood_samples", None, "bbh: how many of those enter the "
         "likelihood; default: 1."),
     flags.DEFINE_float("prior_stddev", None, "Of the normal prior; default: 1."),
-    flags.DEFINE_enum("kl_estimator", None, list(KL_ESTIMATORS), "bbh: Eq. 2 weight by weight "
-        "(default), or jointly."),
+    flags.DEFINE_enum("kl_estimator", None, KL_ESTIMATORS, "bbb: analytic (default), Eq. 2 weight "
+        "by weight (bbh's default) or jointly, adversarial."),
+    flags.DEFINE_integer("adversarial_weights", None, "Random weights that an adversarial estimate "
+        "looks at; as many as there are: all; default: 65536, in the paper's protocol all."),
+    flags.DEFINE_enum("forward", None, list(FORWARDS), "bbb: TFP's Flipout (default), or one "
+        "weight sample a batch."),
+    flags.DEFINE_float("rate", None, "dropout: probability of dropping a unit; default: 0.5."),
+    flags.DEFINE_float("max_stddev", None, "mnf: where the standard deviations of sampling are "
+        "clipped; default: 0.5."),
+    flags.DEFINE_integer("flow_units", None, "mnf: hidden units of the flows; default: 50."),
+    flags.DEFINE_integer("num_members", None, "ensemble: number of networks; default: 10."),
+    flags.DEFINE_float("adversarial_epsilon", None, "ensemble: step of the fast sign method in "
+        "training; default: 0.01."),
     flags.DEFINE_list("hidden_units", None, "bbh: of the hypernetworks; default: 64,256,512."),
     flags.DEFINE_integer("num_predictive_samples", None, "Posterior samples of every prediction; "
         "default: 100."),

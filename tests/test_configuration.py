@@ -63,7 +63,7 @@ class TestResolve:
     @pytest.mark.parametrize(
         "settings, message",
         [
-            ({"method": "laplace"}, r"`method` must be one of \['bbh', 'map'\].*'laplace'"),
+            ({"method": "laplace"}, r"`method` must be one of \['bbb', .*'map'.*\].*'laplace'"),
             ({"architecture": "flat"}, "`architecture` must be one of.*'flat'"),
             ({"architecture": "single", "noise": "independent"}, "same z"),
             ({"noise": "none"}, "`noise` must be one of.*'none'"),
@@ -71,7 +71,9 @@ class TestResolve:
             ({"num_kl_samples": 1}, "at least 2.*nearest other.*num_kl_samples=1"),
             ({"num_likelihood_samples": 6}, "between 1 and `num_kl_samples`=5.*6"),
             ({"prior_stddev": 0.0}, "`prior_stddev` of a method\\) must be positive"),
-            ({"kl_estimator": "analytic"}, "`kl_estimator` must be one of.*'analytic'"),
+            ({"kl_estimator": "analytic"}, "density is not known.*'analytic'"),
+            ({"adversarial_weights": 9}, "kl_estimator='adversarial' only.*adversarial_weights=9"),
+            ({"method": "bbb", "forward": "lrt"}, "`forward` must be one of.*'lrt'"),
             ({"hidden_units": ()}, "`hidden_units` must be"),
             ({"protocol": "long"}, "`protocol` must be one of.*'long'"),
             ({"epochs": 0}, "`epochs` must be at least 1.*epochs=0"),
@@ -87,6 +89,19 @@ class TestResolve:
     def test_bad_settings_are_refused(self, settings, message):
         with pytest.raises(ValueError, match=message):
             _resolve(**settings)
+
+    def test_the_protocol_decides_what_the_discriminator_sees(self):
+        given = {"method": "bbb", "kl_estimator": "adversarial"}
+        seen = {p: _resolve(protocol=p, **given).options for p in ("quick", "paper")}
+        assert seen["quick"]["adversarial_weights"] == 65_536
+        assert seen["paper"]["adversarial_weights"] is None
+        assert _resolve(adversarial_weights=9, **given).options["adversarial_weights"] == 9
+        assert _resolve(method="bbb", protocol="quick").options["adversarial_weights"] is None
+
+    def test_a_run_from_before_a_setting_has_its_default(self):
+        config = _resolve()
+        flat = {k: v for k, v in config.flat().items() if k != "adversarial_weights"}
+        assert configuration.RunConfig.from_flat(flat) == config
 
     def test_survives_json(self):
         config = _resolve(hidden_units=(4, 8), noise_dim=8)

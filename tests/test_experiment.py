@@ -9,8 +9,9 @@ import tensorflow as tf
 import tiny
 
 import bayes_by_hypernet as bbh
-from bayes_by_hypernet import configuration, experiment, networks
+from bayes_by_hypernet import configuration, experiment, methods, networks
 from bayes_by_hypernet.run_directory import RunDirectory, RunDirectoryError
+from bayes_by_hypernet.training import NonFiniteLossError
 
 # The least that `results.json` holds, for readers of other versions.
 KEYS = """schema_version method architecture noise noise_dim kl_estimator dataset outlier_dataset
@@ -25,7 +26,7 @@ def _tiny_network(monkeypatch):
 
 
 def _config(method="bbh", **settings):
-    options = {"hidden_units": tiny.HIDDEN_UNITS} if method == "bbh" else {}
+    options = {**tiny.OPTIONS.get(method, {}), **settings.pop("options", {})}
     plan = configuration.RunConfig(
         network="tiny",
         method=method,
@@ -55,6 +56,89 @@ def finished(tmp_path_factory):
     results = experiment.run(_config(), tiny.dataset, directory, steps_per_call=3)
     yield directory, results
     networks.NETWORKS.pop("tiny", None)
+
+
+def _break(monkeypatch, broken):
+    """Makes the loss of the members named `broken` infinite; returns those trained."""
+    trained = []
+    make_trainer = experiment.make_trainer
+
+    def make(*args):
+        trainer = make_trainer(*args)
+        trained.append(trainer.name)
+        if trainer.name in broken:
+            trainer.method.kl = lambda edges, key: tf.constant(np.inf)
+        return trainer
+
+    monkeypatch.setattr(experiment, "make_trainer", make)
+    return trained
+
+
+class TestEnsemble:
+    def test_members_have_checkpoints_histories_and_shuffles_of_their_own(self, tmp_path):
+        experiment.run(_config("ensemble"), tiny.dataset, tmp_path)
+        for name in ("member_00", "member_01"):
+            assert (tmp_path / "checkpoints" / name / "checkpoint").exists()
+            assert (tmp_path / "tensorboard" / name).is_dir()
+            assert len((tmp_path / f"history_{name}.jsonl").read_text().splitlines()) == 2
+        seeds = [experiment.randomness.derived_seed(3, f"member_0{i}") for i in range(2)]
+        assert len({3, *seeds}) == 3
+
+    def test_resumes_in_the_middle_of_a_member(self, tmp_path, monkeypatch):
+        whole = experiment.run(_config("ensemble"), tiny.dataset, tmp_path / "whole")
+        make_trainer, stop = experiment.make_trainer, []
+
+        def make(*args):
+            trainer = make_trainer(*args)
+            steps = trainer._run_steps
+
+            def interrupted(*args):
+                if trainer.name == "member_01" and int(trainer.step.numpy()) == 9 and not stop:
+                    stop.append(True)
+                    raise KeyboardInterrupt
+                return steps(*args)
+
+            trainer._run_steps = interrupted
+            return trainer
+
+        monkeypatch.setattr(experiment, "make_trainer", make)
+        arguments = (_config("ensemble"), tiny.dataset, tmp_path / "parts")
+        with pytest.raises(KeyboardInterrupt):
+            experiment.run(*arguments, steps_per_call=3)
+        resumed = experiment.run(*arguments, steps_per_call=3)
+        assert resumed["nll"] == whole["nll"]  # bit for bit
+
+    def test_a_members_failure_does_not_lose_the_others(self, tmp_path, monkeypatch, caplog):
+        config = _config("ensemble", options={"num_members": 3})
+        trained = _break(monkeypatch, {"member_01"})
+        results = experiment.run(config, tiny.dataset, tmp_path)
+        assert results["complete"] and results["num_failed_members"] == 1
+        assert "member_01 is left out" in caplog.text and "'kl'" in caplog.text
+        posterior = bbh.load(tmp_path)
+        assert list(posterior.method.members) == ["member_00", "member_02"]
+        predictions = experiment.predict(posterior.method, tiny.dataset(), config)
+        again = experiment.evaluate(*predictions, tiny.dataset().test.labels)
+        assert again["nll"] == results["nll"]
+        # It is not tried again: the same seed fails the same way.
+        (tmp_path / "results.json").unlink()
+        trained.clear()
+        assert experiment.run(config, tiny.dataset, tmp_path)["num_failed_members"] == 1
+        assert trained == ["member_00", "member_02"]
+
+    def test_when_all_fail_the_error_is_the_last_ones(self, tmp_path, monkeypatch):
+        _break(monkeypatch, {"member_00", "member_01"})
+        with pytest.raises(NonFiniteLossError, match="'kl'"):
+            experiment.run(_config("ensemble"), tiny.dataset, tmp_path)
+
+    def test_before_the_last_is_trained_the_others_can_be_loaded(self, tmp_path, monkeypatch):
+        config = _config("ensemble")
+        RunDirectory(tmp_path, config).claim("data")
+        with pytest.raises(FileNotFoundError, match="no checkpoint yet"):
+            bbh.load(tmp_path)
+        method = config.make_method()
+        arguments = (config, tiny.dataset(), tmp_path, tf.distribute.get_strategy(), 3, 5.0)
+        experiment.make_trainer(method.members["member_01"], *arguments, "member_01").run()
+        assert list(bbh.load(tmp_path).method.members) == ["member_01"]
 
 
 class TestRun:
@@ -91,10 +175,7 @@ class TestRun:
         assert posterior.config == _config()
         assert posterior.keras_model is None
         test = tiny.dataset().test
-        predictor = experiment.Predictor(posterior.method)
-        predictions = experiment.predict(
-            predictor, posterior.method, tiny.dataset(), posterior.config
-        )
+        predictions = experiment.predict(posterior.method, tiny.dataset(), posterior.config)
         again = experiment.evaluate(*predictions, test.labels)
         assert again == {name: results[name] for name in again}
         weights = posterior.sample(3, seed=1)
@@ -118,6 +199,27 @@ class TestRun:
         error = 100 * np.mean(predicted != test.labels)
         np.testing.assert_allclose(error, results["error_percent"], atol=1e-6)
 
+    @pytest.mark.parametrize("method", sorted(set(methods.METHODS) - {"bbh"}))
+    def test_every_method_runs_loads_predicts_and_serves(self, tmp_path, method):
+        results = experiment.run(_config(method), tiny.dataset, tmp_path)
+        assert results["complete"] and results["num_weights"] == 91
+        posterior = bbh.load(tmp_path)
+        predictions = experiment.predict(posterior.method, tiny.dataset(), posterior.config)
+        again = experiment.evaluate(*predictions, tiny.dataset().test.labels)
+        assert again == {name: results[name] for name in again}
+        x = tiny.dataset().test.images[:5]
+        samples = posterior.sample(4, seed=1)
+        assert posterior.logits(x, samples).shape == (4, 5, 3)
+        served = tf.saved_model.load(str(tmp_path / "saved_model"))
+        answer = served.serve(x, tf.constant(500))
+        # Standard errors of at most 0.5 / sqrt(500) = 0.022 on either side.
+        expected = posterior.predict(x, num_samples=500).mean
+        np.testing.assert_allclose(answer["mean"], expected, atol=0.12)
+        spread = posterior.predict(x, num_samples=50).mutual_information.max()
+        assert (spread > 1e-6) == (method != "map")
+        if method in ("map", "ensemble"):  # all their samples are few: no randomness is left
+            np.testing.assert_allclose(answer["mean"], expected, atol=1e-5)
+
     def test_a_run_is_repeatable_by_its_seed(self, tmp_path):
         runs = [experiment.run(_config(), tiny.dataset, tmp_path / name) for name in "ab"]
         other = experiment.run(_config(seed=4), tiny.dataset, tmp_path / "c")
@@ -132,9 +234,9 @@ class TestRun:
 
     def test_long_runs_are_announced(self, caplog):
         with caplog.at_level("INFO", logger="bayes_by_hypernet"):
-            experiment._announce(500)
+            experiment._announce(500, num_fits=1)
             assert not caplog.text
-            experiment._announce(1500)
+            experiment._announce(150, num_fits=10)
         assert "25 minutes" in caplog.text and "--protocol=demo" in caplog.text
 
 

@@ -10,10 +10,13 @@ from bayes_by_hypernet.networks import Network
 NUM_CLASSES = 3
 SHAPE = (6, 6, 1)
 HIDDEN_UNITS = (4, 8)
+# Settings that make a method small.
+OPTIONS = {"bbh": {"hidden_units": HIDDEN_UNITS}, "ensemble": {"num_members": 2}}
 
 
 def _apply(layers, images, num_outputs):
     x = keras_layers.ReLU()(layers.conv2d(images, 4, 3, name="conv"))
+    x = layers.dropout(x, name="dropout")
     x = keras_layers.Flatten()(keras_layers.MaxPooling2D(2, padding="same")(x))
     return layers.dense(x, num_outputs, name="dense")
 
@@ -39,7 +42,5 @@ def dataset(num=60):
 
 
 def method(name="bbh", **options):
-    if name == "bbh":
-        options = {"hidden_units": HIDDEN_UNITS, **options}
     cls = methods.get(name)
-    return cls(NETWORK, cls.Options(**options))
+    return cls(NETWORK, cls.Options(**{**OPTIONS.get(name, {}), **options}))

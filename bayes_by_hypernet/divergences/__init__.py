@@ -1,7 +1,17 @@
 """Estimates of KL(q || p) between weight distributions, and how they enter the loss."""
 
+from bayes_by_hypernet.divergences.adversarial import AdversarialKL
+from bayes_by_hypernet.divergences.estimators import SAMPLED_ESTIMATORS, sampled_estimator
 from bayes_by_hypernet.divergences.gaussian import gaussian_kl
 from bayes_by_hypernet.divergences.kernel import kernel_kl
 from bayes_by_hypernet.divergences.scaling import linear_annealing, scaled_kl
 
-__all__ = ["gaussian_kl", "kernel_kl", "linear_annealing", "scaled_kl"]
+__all__ = [
+    "SAMPLED_ESTIMATORS",
+    "AdversarialKL",
+    "gaussian_kl",
+    "kernel_kl",
+    "linear_annealing",
+    "sampled_estimator",
+    "scaled_kl",
+]

@@ -1,10 +1,24 @@
 """The methods, by name: the one table that turns `--method` into code."""
 
 from bayes_by_hypernet.methods.base import Method
+from bayes_by_hypernet.methods.bbb import BayesByBackprop
 from bayes_by_hypernet.methods.bbh import BayesByHypernet
+from bayes_by_hypernet.methods.dropout import MonteCarloDropout
+from bayes_by_hypernet.methods.ensemble import Ensemble
 from bayes_by_hypernet.methods.map import MaximumAPosteriori
+from bayes_by_hypernet.methods.mnf import MultiplicativeNormalizingFlows
 
-METHODS = {method.name: method for method in (MaximumAPosteriori, BayesByHypernet)}
+METHODS = {
+    method.name: method
+    for method in (
+        MaximumAPosteriori,
+        Ensemble,
+        BayesByBackprop,
+        MonteCarloDropout,
+        MultiplicativeNormalizingFlows,
+        BayesByHypernet,
+    )
+}
 
 
 def get(name: str) -> type[Method]:
@@ -16,4 +30,14 @@ def get(name: str) -> type[Method]:
     return METHODS[name]
 
 
-__all__ = ["METHODS", "BayesByHypernet", "MaximumAPosteriori", "Method", "get"]
+__all__ = [
+    "METHODS",
+    "BayesByBackprop",
+    "BayesByHypernet",
+    "Ensemble",
+    "MaximumAPosteriori",
+    "Method",
+    "MonteCarloDropout",
+    "MultiplicativeNormalizingFlows",
+    "get",
+]

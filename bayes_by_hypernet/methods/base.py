@@ -27,23 +27,37 @@ class Method(abc.ABC):
         Options: Dataclass of the method's settings.
         learning_rate: Adam's (protocol).
         anneals_kl: Whether the KL is annealed.
-        is_stochastic: False where every posterior sample is the same.
 
     Attributes:
         trainable_variables: The Keras variables that training changes.
         variables: All that prediction needs.
         num_weights: Number of weights of the network.
+        num_distinct_samples: How many posterior samples differ from each other; None: all.
         input_shape: Shape of one input.
         sample_shapes: Dict, name to shape of one posterior sample's tensors.
         keras_model: A Keras model `x -> logits`, or None where there is none.
+        adversarial_kl: The `AdversarialKL` whose discriminator is trained in alternation, or None.
     """
 
     name: str
     Options = Options
     learning_rate = 1e-3
     anneals_kl = False
-    is_stochastic = True
+    num_distinct_samples = None
     keras_model = None
+    adversarial_kl = None
+
+    @property
+    def members(self):
+        """Dict, name to the `Method`s that are fitted one after another, each in a run of its own.
+
+        Itself, without a name, for everything but an ensemble.
+        """
+        return {"": self}
+
+    def leave_out(self, name):
+        """Removes the member `name`, whose training failed."""
+        raise ValueError(f"The method {self.name!r} has no members to leave out: {name!r}")
 
     @property
     def variables(self):
@@ -69,8 +83,11 @@ class Method(abc.ABC):
         """Returns the edges of one step, a list of tensors; differentiable in the variables."""
 
     @abc.abstractmethod
-    def training_logits(self, images, edges, key):
-        """Returns logits `(k, batch, classes)` of the k samples that enter the likelihood."""
+    def training_logits(self, images, labels, edges, key):
+        """Returns logits `(k, batch, classes)`, whose k log-likelihoods are averaged.
+
+        `key` differs between replicas.
+        """
 
     @abc.abstractmethod
     def kl(self, edges, key):

@@ -6,7 +6,7 @@ import math
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.divergences import kernel_kl
+from bayes_by_hypernet.divergences import SAMPLED_ESTIMATORS, sampled_estimator
 from bayes_by_hypernet.hypernetworks import (
     HIDDEN_UNITS,
     HypernetworkKernel,
@@ -14,13 +14,13 @@ from bayes_by_hypernet.hypernetworks import (
     check_hidden_units,
 )
 from bayes_by_hypernet.methods.base import Method, Options
+from bayes_by_hypernet.methods.options import check_at_least, check_choice, check_estimator
 from bayes_by_hypernet.networks import GivenWeightsFamily
 from bayes_by_hypernet.priors import NormalPrior
 
 ARCHITECTURES = ("layerwise", "sliced", "single")
 NOISES = ("independent", "shared")
-# What launchers say, and what `kernel_kl` calls it.
-KL_ESTIMATORS = {"kernel_independent": "independent", "kernel_full": "full"}
+DISCRIMINATOR_UNITS = (64, 64, 64)  # authors' code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,9 @@ class BayesByHypernetOptions(Options):
         num_kl_samples: Samples n of z a step, all in the KL, with as many prior samples.
         num_likelihood_samples: How many of them enter the likelihood (ruling 11).
         prior_stddev: Standard deviation of the normal prior on every weight.
-        kl_estimator: `"kernel_independent"` or `"kernel_full"` (Eq. 2).
+        kl_estimator: `"kernel_independent"`, `"kernel_full"` (Eq. 2) or `"adversarial"`.
         hidden_units: Hidden units of the hypernetworks.
+        adversarial_weights: Random weights that each adversarial estimate looks at; None: all.
     """
 
     architecture: str = "layerwise"
@@ -47,28 +48,27 @@ class BayesByHypernetOptions(Options):
     prior_stddev: float = 1.0
     kl_estimator: str = "kernel_independent"
     hidden_units: tuple = HIDDEN_UNITS
+    adversarial_weights: int | None = None
 
     def __post_init__(self):
-        _check_choice("architecture", self.architecture, ARCHITECTURES)
+        check_choice("architecture", self.architecture, ARCHITECTURES)
         single = self.architecture == "single"
         if self.noise is None:
             object.__setattr__(self, "noise", "shared" if single else "independent")
-        _check_choice("noise", self.noise, NOISES)
-        _check_choice("kl_estimator", self.kl_estimator, tuple(KL_ESTIMATORS))
+        check_choice("noise", self.noise, NOISES)
+        if self.kl_estimator == "analytic":
+            raise ValueError(
+                f"Argument `kl_estimator` must be one of {SAMPLED_ESTIMATORS} for method='bbh': "
+                "the weights are samples from a hypernetwork, whose density is not known, so that "
+                "their KL can only be estimated. Received: kl_estimator='analytic'"
+            )
+        check_estimator(self, SAMPLED_ESTIMATORS)
         if single and self.noise == "independent":
             raise ValueError(
                 'Argument `noise` must be "shared" with architecture="single": one hypernetwork '
                 "makes every weight from the same z. Received: noise='independent'"
             )
-        if self.noise_dim < 1:
-            raise ValueError(
-                f"Argument `noise_dim` must be at least 1. Received: noise_dim={self.noise_dim}"
-            )
-        if self.num_kl_samples < 2:
-            raise ValueError(
-                "Argument `num_kl_samples` must be at least 2, since Eq. 2 compares each sample "
-                f"with its nearest other. Received: num_kl_samples={self.num_kl_samples}"
-            )
+        check_at_least("noise_dim", self.noise_dim, 1)
         if not 1 <= self.num_likelihood_samples <= self.num_kl_samples:
             raise ValueError(
                 "Argument `num_likelihood_samples` must be between 1 and `num_kl_samples`="
@@ -103,7 +103,14 @@ class BayesByHypernet(Method):
         self.hypernetworks = self._make_hypernetworks()
         for hypernetwork in self.hypernetworks:
             hypernetwork.build((None, options.noise_dim))
-        self.prior = NormalPrior(options.prior_stddev)
+        self.estimator = sampled_estimator(
+            options.kl_estimator,
+            NormalPrior(options.prior_stddev),
+            DISCRIMINATOR_UNITS,
+            options.adversarial_weights,
+        )
+        if options.kl_estimator == "adversarial":
+            self.adversarial_kl = self.estimator
         self.trainable_variables = [v for g in self.hypernetworks for v in g.trainable_variables]
 
     def _make_hypernetworks(self):
@@ -135,7 +142,7 @@ class BayesByHypernet(Method):
     def edges(self, key):
         return self.generate(self.noise(self.options.num_kl_samples, key))
 
-    def training_logits(self, images, edges, key):
+    def training_logits(self, images, labels, edges, key):
         return tf.stack(
             [
                 self.network([images, *(edge[i] for edge in edges)], training=True)
@@ -144,11 +151,7 @@ class BayesByHypernet(Method):
         )
 
     def kl(self, edges, key):
-        key = randomness.fold_in(key, "prior")
-        priors = [
-            self.prior(edge.shape, randomness.fold_in(key, i)) for i, edge in enumerate(edges)
-        ]
-        return kernel_kl(edges, priors, KL_ESTIMATORS[self.options.kl_estimator])
+        return self.estimator(edges, key)
 
     def draw(self, num_samples, key):
         weights = self.generate(self.noise(num_samples, key))
@@ -157,8 +160,3 @@ class BayesByHypernet(Method):
     def logits(self, images, sample):
         weights = [sample[name] for name in self.weight_names]
         return self.network([images, *weights], training=False)
-
-
-def _check_choice(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"Argument `{name}` must be one of {allowed}. Received: {name}={value!r}")

@@ -1,15 +1,35 @@
 """Checkpoints of a run: saved now and then, restored past any that is damaged."""
 
 import logging
+import pathlib
 import time
 
 import tensorflow as tf
 
 logger = logging.getLogger(__name__)
 
+FAILURE_FILE = "failed.txt"
+
 
 class CheckpointError(RuntimeError):
     """A run directory has checkpoints and none of them can be read."""
+
+
+def checkpoint_directory(run_directory, name=""):
+    """Returns where the checkpoints of a run, or of the member `name` of an ensemble, lie."""
+    return pathlib.Path(run_directory) / "checkpoints" / name
+
+
+def mark_failed(run_directory, name, reason):
+    """Notes that the training of a member failed: it is neither tried again nor loaded."""
+    directory = checkpoint_directory(run_directory, name)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / FAILURE_FILE).write_text(f"{reason}\n")
+
+
+def has_failed(run_directory, name):
+    """Whether `mark_failed` was called for the member `name` of a run."""
+    return (checkpoint_directory(run_directory, name) / FAILURE_FILE).exists()
 
 
 class Checkpoints:

@@ -11,10 +11,13 @@ from bayes_by_hypernet import randomness
 from bayes_by_hypernet.data.batches import steps_per_epoch, training_batches
 from bayes_by_hypernet.divergences import linear_annealing, scaled_kl
 from bayes_by_hypernet.training import objective
-from bayes_by_hypernet.training.checkpoints import Checkpoints
+from bayes_by_hypernet.training.checkpoints import Checkpoints, checkpoint_directory
 from bayes_by_hypernet.training.progress import History, ProgressBar, Scalars
 from bayes_by_hypernet.training.strategy import is_chief
 
+# Steps of the discriminator before training and with each step (paper, supplement A).
+DISCRIMINATOR_WARM_UP_STEPS = 100
+DISCRIMINATOR_STEPS = 5
 # Calls before the time left is estimated: the first one also traces and compiles.
 WARM_UP_CALLS = 2
 
@@ -52,16 +55,17 @@ class Trainer:
 
     Args:
         method: `Method`.
-        optimizer: `FusedAdam`.
+        make_optimizer: Function that returns a `FusedAdam`, one for each network to be trained.
         examples: Training `Examples`.
         plan: `Plan`.
         directory: Run directory.
         strategy: `tf.distribute.Strategy`.
+        name: Of the method among its ensemble; its files in the run directory carry it.
     """
 
-    def __init__(self, method, optimizer, examples, plan, directory, strategy):
+    def __init__(self, method, make_optimizer, examples, plan, directory, strategy, name=""):
         self.method = method
-        self.optimizer = optimizer
+        self.name = name
         self.examples = examples
         self.plan = plan
         self.strategy = strategy
@@ -71,20 +75,34 @@ class Trainer:
         self.total_steps = plan.epochs * self.steps_per_epoch
         self.chief = is_chief(strategy)
         with strategy.scope():
-            optimizer.build(method.trainable_variables)
+            self.optimizer = make_optimizer()
+            self.optimizer.build(method.trainable_variables)
             aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
             self.step = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=aggregation)
             self.train_seconds = tf.Variable(
                 0.0, trainable=False, dtype=tf.float64, aggregation=aggregation
             )
+            objects = {"method": method.trackable, "optimizer": self.optimizer}
+            if method.adversarial_kl:
+                objects |= self._build_discriminator(make_optimizer)
         self._checkpoints = Checkpoints(
-            self.directory / "checkpoints",
+            checkpoint_directory(self.directory, name),
             plan.checkpoint_minutes,
             step=self.step,
             train_seconds=self.train_seconds,
-            method=method.trackable,
-            optimizer=optimizer,
+            **objects,
         )
+
+    def _build_discriminator(self, make_optimizer):
+        """Makes the discriminator's optimiser; returns what is to be saved of both."""
+        self._discriminator = self.method.adversarial_kl.discriminator
+        self._discriminator_optimizer = make_optimizer()
+        self._discriminator_optimizer.build(self._discriminator.trainable_variables)
+        variables = {v.path: v for v in self._discriminator.trainable_variables}
+        return {
+            "discriminator": tf.train.Checkpoint(variables=variables),
+            "discriminator_optimizer": self._discriminator_optimizer,
+        }
 
     def restore(self):
         """Continues from the newest readable checkpoint; returns its path, or None."""
@@ -103,11 +121,14 @@ class Trainer:
         """
         step = int(self.step.numpy())
         batches = iter(self._distributed_batches(step))
-        progress = ProgressBar(step, self.total_steps, self.num_train_examples, self.chief)
-        self._scalars = Scalars(self.directory / "tensorboard") if self.chief else None
-        history = None
+        progress = ProgressBar(
+            step, self.total_steps, self.num_train_examples, self.name, self.chief
+        )
+        history = self._scalars = None
         if self.chief:
-            history = History(self.directory / "history.jsonl", step // self.steps_per_epoch)
+            self._scalars = Scalars(self.directory / "tensorboard" / self.name)
+            path = self.directory / "_".join(filter(None, ["history", self.name]))
+            history = History(path.with_suffix(".jsonl"), step // self.steps_per_epoch)
         timer = _Timer(self.train_seconds)
         epoch_terms, num_calls = [], 0
         try:
@@ -163,6 +184,10 @@ class Trainer:
         terms = tf.TensorArray(tf.float32, tf.cast(num_steps, tf.int32), element_shape=(4,))
         for i in tf.range(tf.cast(num_steps, tf.int32)):
             step = self.step.read_value()
+            if self.method.adversarial_kl:
+                warm_up = tf.where(step == 0, DISCRIMINATOR_WARM_UP_STEPS, 0)
+                for j in tf.range(DISCRIMINATOR_STEPS + warm_up):
+                    self.strategy.run(self._discriminator_step, args=(step, j))
             result = self.strategy.run(self._replica_step, args=(next(batches), step))
             # The terms are summed over replicas already.
             terms = terms.write(i, self.strategy.experimental_local_results(result)[0])
@@ -170,12 +195,21 @@ class Trainer:
         return terms.stack()
 
     def _replica_step(self, batch, step):
-        key = randomness.fold_in(randomness.seed_key(self.plan.seed), step)
+        key = self._key(step)
         terms, gradients = objective.gradients(
             self.method, *batch, key, self._kl_scale(step), self.plan.batch_size
         )
         self.optimizer.apply_local(gradients, self.method.trainable_variables)
         return tf.stack(terms)
+
+    def _discriminator_step(self, step, index):
+        key = randomness.fold_in(self._key(step), "discriminator")
+        gradients = objective.discriminator_gradients(self.method, randomness.fold_in(key, index))
+        variables = self._discriminator.trainable_variables
+        self._discriminator_optimizer.apply_local(gradients, variables)
+
+    def _key(self, step):
+        return randomness.fold_in(randomness.seed_key(self.plan.seed), step)
 
     def _kl_scale(self, step):
         anneal = 1.0
@@ -229,7 +263,7 @@ class Trainer:
                 self._stop(int(self.step.numpy()), f"the parameter {variable.path!r}")
 
     def _stop(self, step, what):
-        path = tf.train.latest_checkpoint(str(self.directory / "checkpoints"))
+        path = tf.train.latest_checkpoint(str(checkpoint_directory(self.directory, self.name)))
         kept = f"The last good checkpoint is kept: {path}." if path else "There is no checkpoint."
         epoch = step // self.steps_per_epoch + 1
         raise objective.NonFiniteLossError(

@@ -4,6 +4,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayes_by_hypernet import randomness
+
+# Of the gradients with the adversarial estimate (authors' code).
+CLIP = 5.0
+
 
 class Terms(NamedTuple):
     """Terms of one step's loss; scalars.
@@ -36,7 +41,8 @@ def gradients(method, images, labels, key, kl_scale, batch_size):
     Args:
         method: `Method`.
         images, labels: This replica's part of the batch.
-        key: Stateless seed of the step, the same on every replica.
+        key: Stateless seed of the step, the same on every replica. What the examples' part of
+            the network draws is keyed by the replica as well.
         kl_scale: What the KL is multiplied by: `temperature * anneal / N`.
         batch_size: Global batch size.
     """
@@ -45,7 +51,8 @@ def gradients(method, images, labels, key, kl_scale, batch_size):
         edges = method.edges(key)
     with tf.GradientTape() as likelihood:
         likelihood.watch(edges)
-        logits = method.training_logits(images, edges, key)  # (k, batch, classes)
+        replica_key = randomness.fold_in(key, context.replica_id_in_sync_group)
+        logits = method.training_logits(images, labels, edges, replica_key)  # (k, batch, classes)
         nll = tf.reduce_sum(_negative_log_likelihood(labels, logits)) / batch_size
     likelihood_gradients = likelihood.gradient(nll, edges, unconnected_gradients="zero")
     correct = tf.reduce_sum(_correct(labels, logits)) / batch_size
@@ -61,7 +68,28 @@ def gradients(method, images, labels, key, kl_scale, batch_size):
     ]
     variables = [variable.value for variable in method.trainable_variables]
     terms = Terms(nll + kl_scale * kl, nll, kl, correct)
-    return terms, generation.gradient(edges, variables, output_gradients=edge_gradients)
+    variable_gradients = generation.gradient(edges, variables, output_gradients=edge_gradients)
+    if method.adversarial_kl:
+        variable_gradients = clipped(variable_gradients)
+    return terms, variable_gradients
+
+
+def discriminator_gradients(method, key):
+    """Returns the gradients of the discriminator's loss on fresh posterior samples.
+
+    Nothing here depends on the data: replicas need not exchange anything.
+    """
+    estimator = method.adversarial_kl
+    draws = method.draw(method.options.num_kl_samples, randomness.fold_in(key, "posterior"))
+    with tf.GradientTape() as tape:
+        loss = estimator.loss(list(draws.values()), key)
+    variables = [v.value for v in estimator.discriminator.trainable_variables]
+    return clipped(tape.gradient(loss, variables))
+
+
+def clipped(gradients):
+    """Clips each component, of both networks of the adversarial estimate (protocol)."""
+    return [tf.clip_by_value(gradient, -CLIP, CLIP) for gradient in gradients]
 
 
 def _negative_log_likelihood(labels, logits):

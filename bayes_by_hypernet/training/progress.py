@@ -14,8 +14,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 class ProgressBar:
     """Bar over all steps of a run with loss, NLL, KL per example, accuracy and the time left."""
 
-    def __init__(self, first_step, total_steps, num_train_examples, enabled=True):
+    def __init__(self, first_step, total_steps, num_train_examples, name="", enabled=True):
         self._num_train_examples = num_train_examples
+        self._name = f"{name}, ".replace("_", " ") if name else ""
         # In a log file a line every half minute is enough.
         interval = 0.5 if sys.stderr.isatty() else 30.0
         self._bar = tqdm.tqdm(
@@ -33,7 +34,7 @@ class ProgressBar:
 
     def update(self, num_steps, epoch, terms):
         loss, nll, kl, accuracy = terms
-        self._bar.set_description(f"epoch {epoch + 1}", refresh=False)
+        self._bar.set_description(f"{self._name}epoch {epoch + 1}", refresh=False)
         self._bar.set_postfix_str(
             f"loss {loss:.3f}, NLL {nll:.3f}, KL/N {kl / self._num_train_examples:.2f}, "
             f"accuracy {accuracy:.3f}",

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from bayes_by_hypernet import configuration, data, tables
+from bayes_by_hypernet import configuration
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FLAGFILES = sorted((REPOSITORY / "flags" / "mnist").glob("*_*.flags"))
 TINY = ["--hidden_units=4,8", "--max_train_examples=300", "--num_predictive_samples=2"]
 
 
@@ -113,44 +112,3 @@ class TestErrors:
         assert process.returncode != 0
         for part in (str(tmp_path), "tfds build mnist", "--dataset=embedded"):
             assert part in process.stderr
-
-
-class TestFlagfiles:
-    @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
-    def test_parses_and_names_a_row_of_the_paper(self, path, tmp_path, monkeypatch):
-        monkeypatch.chdir(REPOSITORY)
-        settings = _read_flagfile(path)
-        settings.pop("dataset")
-        resolved = data.Resolved("mnist", "notmnist", None)
-        monkeypatch.setattr(configuration.data, "resolve", lambda *args, **kwargs: resolved)
-        config, _ = configuration.resolve("lenet", **settings)
-        run = json.loads(json.dumps(config.flat()))
-        row = tables.paper_row(run)
-        assert row is not None and tables.deviations(row, run) == {}
-        assert config.protocol == path.stem.rsplit("_", 1)[1]
-        number = re.match(r"table(\d)_", path.stem)[1]
-        assert int(number) in row.tables
-        header = path.read_text()
-        assert f"# Table {number}," in header
-        assert f"error {row.error_percent:.2f} %, MNIST AUC {row.in_auc:.2f}" in header
-        for ours in tables.find_runs(REPOSITORY / "results" / "mnist").values():
-            if tables.paper_row(ours) is row and ours["protocol"] == config.protocol:
-                assert f"# Ours, seed {ours['seed']}: error {ours['error_percent']:.2f} %" in header
-
-    def test_there_is_one_for_each_row_and_protocol(self):
-        names = {path.stem for path in FLAGFILES}
-        assert len(names) == 2 * (3 + 4 + 2)
-        assert {f"table3_{m}_{p}" for m in ("map", "bbh") for p in ("paper", "quick")} <= names
-
-
-def _read_flagfile(path):
-    """Returns the settings of a flagfile, with those of the flagfile that it names."""
-    settings = {}
-    for line in path.read_text().splitlines():
-        if line.startswith("--"):
-            name, value = line[2:].split("=")
-            if name == "flagfile":
-                settings |= _read_flagfile(REPOSITORY / value)
-            else:
-                settings[name] = int(value) if value.isdigit() else value
-    return settings

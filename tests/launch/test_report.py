@@ -1,5 +1,6 @@
 """The report's launcher as a person starts it."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -18,15 +19,34 @@ def _report(*flags):
     )
 
 
-def test_prints_the_table_and_updates_a_file_between_its_markers(tmp_path):
+def test_prints_the_tables_asked_for():
+    process = _report(f"--runs={RESULTS}", "--table=1,3", "--protocol=quick", "--format=csv")
+    assert process.returncode == 0, process.stderr
+    records = list(csv.DictReader(process.stdout.splitlines()))
+    assert [record["table"] for record in records] == 3 * ["1"] + 6 * ["3"]
+    committed = tables.find_runs(RESULTS).values()
+    [ours] = {run["error_percent"] for run in committed if run["method"] == "map"}
+    [record] = [record for record in records if record["row"] == "MAP"]
+    assert float(record["error_percent"]) == ours
+
+
+def test_updates_pages_between_their_markers_and_headers_of_flagfiles(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- mnist-quick-table -->\n<!-- /mnist-quick-table -->\nafter\n")
-    process = _report(f"--runs={RESULTS}", f"--update={page}")
+    runs = tables.find_runs(RESULTS).values()
+    headers = tables.flagfile_headers(runs)
+    for name in headers:
+        (tmp_path / name).write_text("# old\n--method=map\n")
+    step_times = REPOSITORY / "benchmarks" / "train_step.json"
+    flags = [f"--runs={RESULTS}", f"--update={page}", f"--headers={tmp_path}"]
+    process = _report(*flags, f"--benchmarks={step_times}")
     assert process.returncode == 0, process.stderr
-    table = tables.rows_markdown(tables.find_runs(RESULTS).values(), "quick")
-    assert process.stdout.strip() == table
-    before, rest = page.read_text().split("<!-- mnist-quick-table -->")
-    assert before == "before\n" and rest.strip().startswith(table) and rest.endswith("after\n")
+    table = tables.rows_markdown(runs, "quick", tables.read_step_times(step_times))
+    marked = f"<!-- mnist-quick-table -->\n{table}\n<!-- /mnist-quick-table -->"
+    assert page.read_text() == f"before\n{marked}\nafter\n"
+    for name, header in headers.items():
+        assert (tmp_path / name).read_text() == f"{header}--method=map\n"
+    assert f"Updated {page}" in process.stdout
 
 
 def test_a_folder_without_complete_runs_is_an_error(tmp_path):
@@ -34,3 +54,18 @@ def test_a_folder_without_complete_runs_is_an_error(tmp_path):
     process = _report(f"--runs={tmp_path}")
     assert process.returncode != 0
     assert f"No complete results.json below --runs={tmp_path}" in process.stderr
+
+
+def test_runs_that_stand_in_no_table_are_named(tmp_path):
+    run = next(iter(tables.find_runs(RESULTS).values()))
+    path = tmp_path / "a" / "results.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({**run, "batch_size": 7}))
+    process = _report(f"--runs={tmp_path}", "--table=3")
+    assert process.returncode == 0 and process.stdout.count("no run") == 6
+    assert str(path) in process.stderr and "batch_size=7" in process.stderr
+
+
+def test_a_table_that_is_not_there_is_an_error():
+    process = _report("--table=4")
+    assert process.returncode != 0 and "Tables are 1, 2, 3 and 5" in process.stderr

@@ -1,4 +1,4 @@
-"""The methods: options, edges, KL, draws and logits of `map` and `bbh` on the tiny network."""
+"""Every method: options, draws and logits on the tiny network; `map` and `bbh` in full."""
 
 import dataclasses
 
@@ -10,11 +10,12 @@ import tiny
 from bayes_by_hypernet import methods
 from bayes_by_hypernet.layers import Conv2DHypernet, DenseHypernet
 from bayes_by_hypernet.methods.bbh import BayesByHypernetOptions
-from bayes_by_hypernet.methods.map import MapOptions
+from bayes_by_hypernet.methods.options import PriorOptions
 from bayes_by_hypernet.networks import LENET
 
 KEY = tf.constant([1, 2], tf.int32)
 IMAGES = tf.constant(tiny.examples(4).images)
+LABELS = tf.constant(tiny.examples(4).labels)
 ARCHITECTURES = ("layerwise", "sliced", "single")
 SHAPES = {
     "conv/kernel": (3, 3, 1, 4),
@@ -40,7 +41,9 @@ class TestGet:
         assert methods.get("map") is methods.MaximumAPosteriori
 
     def test_unknown(self):
-        with pytest.raises(ValueError, match=r"`method` must be one of \['bbh', 'map'\].*'sgd'"):
+        with pytest.raises(
+            ValueError, match=r"`method` must be one of \['bbb', .*'map'.*\].*'sgd'"
+        ):
             methods.get("sgd")
 
     def test_settings_of_the_protocol(self):
@@ -60,6 +63,7 @@ class TestOptions:
             "prior_stddev": 1.0,
             "kl_estimator": "kernel_independent",
             "hidden_units": (64, 256, 512),
+            "adversarial_weights": None,
         }
 
     @pytest.mark.parametrize(
@@ -99,26 +103,29 @@ class TestOptions:
 
     def test_of_map_are_validated(self):
         with pytest.raises(ValueError, match="`prior_stddev`.*positive.*stddev=-1"):
-            MapOptions(prior_stddev=-1)
+            PriorOptions(prior_stddev=-1)
 
 
-class TestBoth:
-    @pytest.mark.parametrize("name", ["map", "bbh"])
+class TestEvery:
+    @pytest.mark.parametrize("name", sorted(methods.METHODS))
     def test_draws_are_a_function_of_the_key_and_fit_the_network(self, name):
         method = tiny.method(name)
         draws = method.draw(3, KEY)
-        assert {n: w.shape[1:] for n, w in draws.items()} == SHAPES == method.sample_shapes
+        assert {n: w.shape[1:] for n, w in draws.items()} == method.sample_shapes
+        assert method.sample_shapes == ({"key": (2,)} if name == "dropout" else SHAPES)
         assert method.num_weights == NUM_WEIGHTS
         again = tf.function(method.draw)(tf.constant(3), KEY)
         for n, w in draws.items():
             assert w.shape[0] == 3
             # Eager and compiled matrix products.
             np.testing.assert_allclose(again[n], w, rtol=1e-5, atol=1e-6)
-            assert (method.draw(3, KEY + 1)[n] != w).numpy().any() == method.is_stochastic
+        others = [method.draw(3, KEY + i) for i in range(1, 9)]
+        changes = any((other[n] != w).numpy().any() for other in others for n, w in draws.items())
+        assert changes == (method.num_distinct_samples != 1)
         sample = {n: w[1] for n, w in draws.items()}
         assert method.logits(IMAGES, sample).shape == (4, tiny.NUM_CLASSES)
 
-    @pytest.mark.parametrize("name", ["map", "bbh"])
+    @pytest.mark.parametrize("name", sorted(methods.METHODS))
     @pytest.mark.parametrize("shape", [(2, 6, 6, 3), (2, 36), (2, 8, 8, 1)])
     def test_refuse_images_of_another_shape(self, name, shape):
         method = tiny.method(name)
@@ -126,13 +133,13 @@ class TestBoth:
         with pytest.raises(ValueError, match="incompatible|[Ee]xpected shape"):
             method.logits(tf.zeros(shape), sample)
 
-    @pytest.mark.parametrize("name", ["map", "bbh"])
+    @pytest.mark.parametrize("name", sorted(methods.METHODS))
     def test_of_lenet(self, name):
         cls = methods.get(name)
-        options = {"hidden_units": tiny.HIDDEN_UNITS} if name == "bbh" else {}
-        method = cls(LENET, cls.Options(**options))
+        method = cls(LENET, cls.Options(**tiny.OPTIONS.get(name, {})))
         assert method.num_weights == 431_080
-        assert list(method.sample_shapes)[:2] == ["conv_1/kernel", "conv_1/bias"]
+        if name != "dropout":
+            assert list(method.sample_shapes)[:2] == ["conv_1/kernel", "conv_1/bias"]
         assert method.input_shape == (28, 28, 1)
 
 
@@ -157,7 +164,7 @@ class TestMap:
         sample = {n: w[0] for n, w in draws.items()}
         # The same operations, in eager mode and as a stateless call.
         np.testing.assert_allclose(method.logits(IMAGES, sample), expected, rtol=1e-5, atol=1e-6)
-        [logits] = method.training_logits(IMAGES, method.edges(KEY), KEY)
+        [logits] = method.training_logits(IMAGES, LABELS, method.edges(KEY), KEY)
         np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
 
     def test_logits_use_the_given_weights(self):
@@ -166,7 +173,7 @@ class TestMap:
         np.testing.assert_array_equal(method.logits(IMAGES, sample), np.zeros((4, 3)))
 
     def test_starts_at_variance_scaling_and_zero_biases(self):
-        method = methods.get("map")(LENET, MapOptions())
+        method = methods.get("map")(LENET, PriorOptions())
         for variable in method.trainable_variables:
             values = variable.numpy()
             if variable.name == "bias":
@@ -180,7 +187,7 @@ class TestMap:
         method = tiny.method("map")
         with tf.GradientTape() as tape:
             edges = method.edges(KEY)
-            loss = tf.reduce_sum(method.training_logits(IMAGES, edges, KEY) ** 2)
+            loss = tf.reduce_sum(method.training_logits(IMAGES, LABELS, edges, KEY) ** 2)
         gradients = tape.gradient(loss, [v.value for v in method.trainable_variables])
         assert all(g.numpy().any() for g in gradients)
 
@@ -242,7 +249,7 @@ class TestBbh:
         variables = [v.value for v in method.trainable_variables]
         with tf.GradientTape(persistent=True) as tape:
             edges = method.edges(KEY)
-            nll = tf.reduce_sum(method.training_logits(IMAGES, edges, KEY) ** 2)
+            nll = tf.reduce_sum(method.training_logits(IMAGES, LABELS, edges, KEY) ** 2)
             kl = method.kl(edges, KEY)
         for loss in (nll, kl):
             gradients = tape.gradient(loss, variables)
@@ -256,7 +263,7 @@ class TestBbh:
         rng = np.random.default_rng(0)
         priors = [rng.normal(size=e.shape).astype(np.float32) for e in edges]
         feed = iter(priors)
-        monkeypatch.setattr(method, "prior", lambda shape, key: next(feed))
+        monkeypatch.setattr(method.estimator, "prior", lambda shape, key: next(feed))
         q = np.concatenate([e.numpy().reshape(5, -1) for e in edges], 1).astype(np.float64)
         p = np.concatenate([w.reshape(5, -1) for w in priors], 1).astype(np.float64)
         to_prior = np.sqrt(((q[:, None] - p) ** 2).sum(-1)).min(1)
@@ -267,10 +274,12 @@ class TestBbh:
 
     def test_the_prior_is_scaled_and_fresh_for_each_key_and_tensor(self):
         method = tiny.method(prior_stddev=0.5)
-        assert method.prior.stddev == 0.5
+        prior = method.estimator.prior
+        assert prior.stddev == 0.5
         seen = []
-        prior = method.prior
-        method.prior = lambda shape, key: seen.append(key.numpy().tobytes()) or prior(shape, key)
+        method.estimator.prior = lambda shape, key: (
+            seen.append(key.numpy().tobytes()) or prior(shape, key)
+        )
         edges = method.edges(KEY)
         first, second = method.kl(edges, KEY), method.kl(edges, KEY + 1)
         assert len(set(seen)) == 8
@@ -289,7 +298,7 @@ class TestBbh:
         def prior(shape, key):
             return priors[tuple(shape)]
 
-        method.prior = prior
+        method.estimator.prior = prior
         options = {"prior": prior, "num_train_examples": 10, "hidden_units": tiny.HIDDEN_UNITS}
         conv, dense = Conv2DHypernet(4, 3, **options), DenseHypernet(3, **options)
         conv.build(IMAGES.shape, z.shape)

@@ -1,5 +1,6 @@
 """The loop: resumable at the very step, the same on one device and two, loud when it breaks."""
 
+import functools
 import json
 import math
 import pathlib
@@ -36,8 +37,8 @@ def _trainer(directory, plan=PLAN, method="bbh", devices=None, examples=None, in
     examples = tiny.examples(60) if examples is None else examples
     with strategy.scope():
         tiny_method = tiny.method(method, **options)
-        optimizer = FusedAdam(1e-2, epsilon=1e-5)
-    return Trainer(tiny_method, optimizer, examples, plan, directory, strategy)
+    make_optimizer = functools.partial(FusedAdam, 1e-2, epsilon=1e-5)
+    return Trainer(tiny_method, make_optimizer, examples, plan, directory, strategy)
 
 
 def _weights(trainer):
@@ -45,17 +46,31 @@ def _weights(trainer):
 
 
 class TestResume:
-    @pytest.mark.parametrize("method", ["map", "bbh"])
-    def test_an_interrupted_and_resumed_run_equals_the_uninterrupted_one(self, tmp_path, method):
-        whole = _trainer(tmp_path / "whole", method=method)
+    @pytest.mark.parametrize(
+        "method, options",
+        [
+            ("map", {}),
+            ("bbh", {}),
+            ("bbb", {}),
+            ("bbb", {"kl_estimator": "adversarial"}),
+            ("bbh", {"kl_estimator": "adversarial", "adversarial_weights": 20}),
+            ("dropout", {}),
+            ("mnf", {}),
+        ],
+    )
+    def test_an_interrupted_and_resumed_run_equals_the_uninterrupted_one(
+        self, tmp_path, method, options
+    ):
+        whole = _trainer(tmp_path / "whole", method=method, **options)
         history = whole.run()
 
-        first = _trainer(tmp_path / "parts", method=method)
+        first = _trainer(tmp_path / "parts", method=method, **options)
         interrupt = _interrupt_after(first, num_calls=3)  # in the middle of the second epoch
         with pytest.raises(KeyboardInterrupt):
             first.run()
         assert interrupt["step"] == int(first.step.numpy()) == 10
-        second = _trainer(tmp_path / "parts", method=method, init=2)  # all of it is restored
+        # All of it is restored, a discriminator and its moments too.
+        second = _trainer(tmp_path / "parts", method=method, init=2, **options)
         assert second.restore()
         assert int(second.step.numpy()) == 10
         resumed = second.run()
@@ -205,7 +220,8 @@ class TestObjective:
         key = tf.constant([1, 2])
         edges = method.edges(key)
         images = tf.constant(tiny.examples(5).images)
-        logits = method.training_logits(images, edges, key)
+        labels = tf.constant(tiny.examples(5).labels)
+        logits = method.training_logits(images, labels, edges, key)
         assert logits.shape == (3, 5, 3)
         for i in range(3):
             sample = {n: w[i] for n, w in zip(method.weight_names, edges, strict=True)}

@@ -22,9 +22,9 @@ import tiny
 keras.utils.set_random_seed(1)
 with strategy.scope():
     method = tiny.method()
-    optimizer = training.FusedAdam(1e-2, epsilon=1e-5)
+    make_optimizer = lambda: training.FusedAdam(1e-2, epsilon=1e-5)
 plan = training.Plan(1, 20, 3, steps_per_call=3)
-trainer = training.Trainer(method, optimizer, tiny.examples(60), plan, sys.argv[2], strategy)
+trainer = training.Trainer(method, make_optimizer, tiny.examples(60), plan, sys.argv[2], strategy)
 trainer.run()
 training.wait_for_all(strategy)
 weights = {str(i): v.numpy() for i, v in enumerate(method.trainable_variables)}

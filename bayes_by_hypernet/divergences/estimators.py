@@ -1,0 +1,41 @@
+"""Estimators of the KL as launchers name them (Table 5): functions of samples of all weights."""
+
+from bayes_by_hypernet import randomness
+from bayes_by_hypernet.divergences.adversarial import AdversarialKL
+from bayes_by_hypernet.divergences.kernel import kernel_kl
+
+# What launchers say, and what `kernel_kl` calls it.
+_KERNELS = {"kernel_independent": "independent", "kernel_full": "full"}
+SAMPLED_ESTIMATORS = (*_KERNELS, "adversarial")
+
+
+class KernelKL:
+    """`kernel_kl` against as many fresh samples of the prior.
+
+    Args:
+        prior: Callable `(shape, seed) -> samples`.
+        estimator: `"independent"` or `"full"`.
+    """
+
+    def __init__(self, prior, estimator):
+        self.prior = prior
+        self.estimator = estimator
+
+    def __call__(self, samples, key):
+        """Returns the estimate in nats; `samples` is a list of tensors `(n, *weight_shape)`."""
+        key = randomness.fold_in(key, "prior")
+        priors = [self.prior(s.shape, randomness.fold_in(key, i)) for i, s in enumerate(samples)]
+        return kernel_kl(samples, priors, self.estimator)
+
+
+def sampled_estimator(name, prior, discriminator_units, num_random_weights=None):
+    """Returns the estimator called `name`, one of `SAMPLED_ESTIMATORS`.
+
+    Args:
+        name: As launchers say it.
+        prior: Callable `(shape, seed) -> samples`.
+        discriminator_units, num_random_weights: Of the adversarial estimator.
+    """
+    if name == "adversarial":
+        return AdversarialKL(prior, discriminator_units, num_random_weights)
+    return KernelKL(prior, _KERNELS[name])

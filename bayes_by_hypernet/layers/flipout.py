@@ -1,0 +1,293 @@
+"""Bayes by Backprop's layers: TFP's own Flipout and reparameterisation, inside Keras 3 layers.
+
+TFP's layers are Keras 2 layers, in which Keras 3 sees neither weights nor losses. Here the Keras 3
+layer owns the variables, and calls a TFP layer that it makes for the purpose and throws away.
+"""
+
+import types
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from bayes_by_hypernet import randomness
+from bayes_by_hypernet.layers.given_weights import Conv2DGivenWeights, normalise_pair
+from bayes_by_hypernet.layers.variational import VariationalLayer
+from bayes_by_hypernet.noise import DrawingLayer
+from bayes_by_hypernet.priors import NormalPrior
+
+
+class _KeyStream:
+    """Stands in for TFP's `SeedStream`, and gives stateless keys where that gives integers.
+
+    With integers TFP draws Flipout's signs from TensorFlow's stateful generator, whose place is
+    lost when a run is resumed.
+    """
+
+    def __init__(self, seed, salt):
+        self._key = randomness.fold_in(seed, salt)
+        self._count = 0
+
+    def __call__(self):
+        self._count += 1
+        return randomness.fold_in(self._key, self._count)
+
+
+def _keyed(tfp_layer):
+    """Returns the TFP layer class with the same code, drawing its signs from the key `seed`."""
+    forward = tfp_layer._apply_variational_kernel
+    names = {**forward.__globals__, "SeedStream": _KeyStream}
+    forward = types.FunctionType(forward.__code__, names, forward.__name__)
+    return type(f"Keyed{tfp_layer.__name__}", (tfp_layer,), {"_apply_variational_kernel": forward})
+
+
+class GaussianLayer(VariationalLayer, DrawingLayer):
+    """What the layers with a factorised Gaussian posterior share; see `DenseFlipout`."""
+
+    KL_ESTIMATORS = ("analytic", None)
+    TFP_LAYER: type
+
+    def __init__(
+        self,
+        activation=None,
+        use_bias=True,
+        prior_stddev=1.0,
+        initial_log_variance=-9.0,
+        kl_estimator="analytic",
+        num_train_examples=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(kl_estimator, num_train_examples, seed=seed, **kwargs)
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.prior_stddev = NormalPrior(prior_stddev).stddev
+        self.initial_log_variance = initial_log_variance
+
+    def _build_weights(self, kernel_shape):
+        shapes = {"kernel": kernel_shape}
+        if self.use_bias:
+            shapes["bias"] = kernel_shape[-1:]
+        initializers = {
+            "mean": keras.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal"),
+            "log_variance": keras.initializers.RandomNormal(self.initial_log_variance, 0.05),
+        }
+        # Not cast with the layer's compute dtype: an exponential's argument needs its precision.
+        self._parameters = {
+            weight: {
+                kind: self.add_weight(
+                    shape, initializer.clone(), name=f"{weight}_{kind}", autocast=False
+                )
+                for kind, initializer in initializers.items()
+            }
+            for weight, shape in shapes.items()
+        }
+
+    def _posterior(self, weight, dtype=None):
+        """Returns the posterior over `"kernel"` or `"bias"`, one event of all its weights."""
+        mean = self._parameters[weight]["mean"].value
+        stddev = tf.exp(0.5 * self._parameters[weight]["log_variance"].value)
+        if dtype:
+            mean, stddev = tf.cast(mean, dtype), tf.cast(stddev, dtype)
+        normal = tfp.distributions.Normal(mean, stddev)
+        return tfp.distributions.Independent(normal, len(mean.shape))
+
+    def kl(self):
+        """Returns the divergence of the layer's posterior from its prior, analytic, in nats."""
+        total = 0.0
+        for weight in self._parameters:
+            posterior = self._posterior(weight)
+            zeros = tf.zeros_like(posterior.mean())
+            prior = tfp.distributions.Normal(zeros, self.prior_stddev)
+            prior = tfp.distributions.Independent(prior, len(zeros.shape))
+            total += tfp.distributions.kl_divergence(posterior, prior)
+        return total
+
+    def sample_weights(self, num_samples, key):
+        """Returns samples of kernel and bias, `[(n, *kernel_shape), (n, units)]`."""
+        return [
+            self._posterior(weight).sample(num_samples, seed=randomness.fold_in(key, weight))
+            for weight in self._parameters
+        ]
+
+    def _tfp_layer(self, *args, **kwargs):
+        """Returns a new layer of TFP's: its distributions must belong to the graph being traced."""
+        key = self.next_key()
+
+        def fixed(weight):
+            posterior = self._posterior(weight, self.compute_dtype)
+            return lambda dtype, shape, name, trainable, add_variable: posterior
+
+        def draw(weight):
+            return lambda posterior: posterior.sample(seed=randomness.fold_in(key, weight))
+
+        layer = self.TFP_LAYER(
+            *args,
+            **kwargs,
+            kernel_posterior_fn=fixed("kernel"),
+            kernel_posterior_tensor_fn=draw("kernel"),
+            kernel_prior_fn=None,
+            bias_posterior_fn=fixed("bias") if self.use_bias else None,
+            bias_posterior_tensor_fn=draw("bias"),
+            bias_prior_fn=None,
+            dtype=self.compute_dtype,
+        )
+        layer.seed = key  # its constructor would keep an integer only
+        return layer
+
+    def call(self, inputs, training=None):
+        if training:
+            self.add_kl(self.kl)
+        layer = self.make_tfp_layer()
+        layer.build(inputs.shape)
+        return self.activation(layer(inputs))
+
+    def get_config(self):
+        config = {
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "prior_stddev": self.prior_stddev,
+            "initial_log_variance": self.initial_log_variance,
+        }
+        return {**super().get_config(), **config}
+
+
+class _Dense(GaussianLayer):
+    def __init__(self, units, activation=None, **kwargs):
+        super().__init__(activation, **kwargs)
+        if units < 1:
+            raise ValueError(f"Argument `units` must be at least 1. Received: units={units}")
+        self.units = units
+
+    def build(self, inputs_shape):
+        if len(inputs_shape) < 2 or inputs_shape[-1] is None:
+            raise ValueError(
+                f"Layer {self.name!r} needs inputs (batch, ..., inputs) with a known last axis. "
+                f"Received: shape {tuple(inputs_shape)}"
+            )
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: inputs_shape[-1]})
+        self._build_weights((inputs_shape[-1], self.units))
+
+    def make_tfp_layer(self):
+        return self._tfp_layer(self.units)
+
+    def compute_output_shape(self, inputs_shape):
+        return (*inputs_shape[:-1], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+class _Conv2D(GaussianLayer):
+    def __init__(self, filters, kernel_size, strides=1, padding="valid", activation=None, **kwargs):
+        super().__init__(activation, **kwargs)
+        if filters < 1:
+            raise ValueError(f"Argument `filters` must be at least 1. Received: filters={filters}")
+        self.filters = filters
+        self.kernel_size = normalise_pair(kernel_size, "kernel_size")
+        # Validates what the two have in common, and knows the shape of the outputs.
+        self._shapes = Conv2DGivenWeights(strides, padding, name="shapes")
+        self.strides = self._shapes.strides
+        self.padding = padding
+
+    def build(self, inputs_shape):
+        if len(inputs_shape) != 4 or inputs_shape[-1] is None:
+            raise ValueError(
+                f"Layer {self.name!r} needs inputs (batch, height, width, channels) with known "
+                f"channels. Received: shape {tuple(inputs_shape)}"
+            )
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: inputs_shape[-1]})
+        self._build_weights((*self.kernel_size, inputs_shape[-1], self.filters))
+
+    def make_tfp_layer(self):
+        return self._tfp_layer(self.filters, self.kernel_size, self.strides, self.padding)
+
+    def compute_output_shape(self, inputs_shape):
+        kernel_shape = (*self.kernel_size, inputs_shape[-1], self.filters)
+        return self._shapes.compute_output_shape(inputs_shape, kernel_shape)
+
+    def get_config(self):
+        config = {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+        }
+        return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
+class DenseFlipout(_Dense):
+    """Dense layer with a Gaussian posterior over kernel and bias, by TFP's `DenseFlipout`.
+
+    Bayes by Backprop (Blundell et al., 2015; Table 3's 'BbB'): every weight is
+    `N(mean, exp(log_variance))`, the prior `N(0, prior_stddev^2)`, the KL analytic. Flipout (Wen
+    et al., 2018) decorrelates the perturbation of the kernel between the examples of a batch by
+    random signs; the bias is drawn once a batch. Calls are random outside training, too: average
+    them with `bbh.predict`.
+
+    Args:
+        units: Integer, the number of outputs.
+        activation, use_bias: As in `keras.layers.Dense`.
+        prior_stddev: Positive float.
+        initial_log_variance: Log variances start at `N(initial_log_variance, 0.05^2)`.
+        kl_estimator: `"analytic"`, or None for no KL.
+        num_train_examples: Integer N; needed in training unless `kl_estimator` is None. The layer
+            adds `anneal * KL / N` to the loss; see `bbh.callbacks.KLAnnealing`.
+        seed: Integer or None.
+
+    Call arguments:
+        inputs: `(batch, ..., inputs)`.
+        training: Boolean.
+
+    Returns:
+        `(batch, ..., units)`.
+
+    Raises:
+        ValueError: If an argument is out of range, or in training `num_train_examples` is missing.
+    """
+
+    TFP_LAYER = _keyed(tfp.layers.DenseFlipout)
+
+
+@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
+class DenseReparameterization(_Dense):
+    """`DenseFlipout` by TFP's `DenseReparameterization`: one weight sample for the whole batch.
+
+    This is what the paper's authors ran. Arguments, inputs and outputs are `DenseFlipout`'s.
+    """
+
+    TFP_LAYER = tfp.layers.DenseReparameterization
+
+
+@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
+class Conv2DFlipout(_Conv2D):
+    """2D convolution with a Gaussian posterior, by TFP's `Convolution2DFlipout`.
+
+    Args:
+        filters: Integer, the number of output channels.
+        kernel_size: Integer or pair.
+        strides: Integer or pair.
+        padding: `"valid"` or `"same"`.
+        activation: As in Keras.
+        **kwargs: The others of `DenseFlipout`.
+
+    Call arguments:
+        inputs: `(batch, height, width, channels)`.
+        training: Boolean.
+
+    Returns:
+        `(batch, new_height, new_width, filters)`.
+
+    Raises:
+        ValueError: As `DenseFlipout`.
+    """
+
+    TFP_LAYER = _keyed(tfp.layers.Convolution2DFlipout)
+
+
+@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
+class Conv2DReparameterization(_Conv2D):
+    """`Conv2DFlipout` by TFP's `Convolution2DReparameterization`: one weight sample a batch."""
+
+    TFP_LAYER = tfp.layers.Convolution2DReparameterization

@@ -1,0 +1,55 @@
+"""The paper's tables, and ours beside them, from the `results.json` of runs."""
+
+from bayes_by_hypernet.tables.flagfiles import (
+    flagfile_header,
+    flagfile_headers,
+    flagfile_name,
+    flagfiles_markdown,
+    replace_header,
+)
+from bayes_by_hypernet.tables.formats import DASH, FORMATS, format_table, update_blocks
+from bayes_by_hypernet.tables.paper import PAPER_ROWS, TITLES, PaperRow, Place
+from bayes_by_hypernet.tables.report import page_blocks, report, rows_markdown
+from bayes_by_hypernet.tables.runs import (
+    Group,
+    Line,
+    Spread,
+    deviations,
+    find_runs,
+    groups,
+    lines_of,
+    paper_row,
+    read_step_times,
+    unplaced,
+)
+from bayes_by_hypernet.tables.summary import run_summary
+
+__all__ = [
+    "DASH",
+    "FORMATS",
+    "PAPER_ROWS",
+    "TITLES",
+    "Group",
+    "Line",
+    "PaperRow",
+    "Place",
+    "Spread",
+    "deviations",
+    "find_runs",
+    "flagfile_header",
+    "flagfile_headers",
+    "flagfile_name",
+    "flagfiles_markdown",
+    "format_table",
+    "groups",
+    "lines_of",
+    "page_blocks",
+    "paper_row",
+    "read_step_times",
+    "replace_header",
+    "report",
+    "rows_markdown",
+    "run_summary",
+    "unplaced",
+    "update_blocks",
+]

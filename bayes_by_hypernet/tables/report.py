@@ -1,0 +1,178 @@
+"""The tables with our numbers beside the paper's, each for one protocol and one data set."""
+
+import csv
+import io
+
+from bayes_by_hypernet import protocols
+from bayes_by_hypernet.tables.flagfiles import flagfiles_markdown
+from bayes_by_hypernet.tables.formats import DASH, PAGES, format_markdown
+from bayes_by_hypernet.tables.paper import TITLES
+from bayes_by_hypernet.tables.runs import NO_RUN, Group, groups, lines_of, paper_groups
+
+# Name in `results.json` to decimals; the paper gives all but the last two.
+_DECIMALS = {"error_percent": 2, "in_auc": 3, "outlier_auc": 3, "train_seconds": 0, "nll": 3}
+_STEP_COLUMNS = ("ms per step, idle machine", "ratio to MAP")
+
+
+def report(runs, format="text", tables=tuple(TITLES), protocol=None, step_times=()) -> str:
+    """Returns tables of the paper's rows with our numbers beside the paper's.
+
+    One table for each number, protocol and data set: none mixes them.
+
+    Args:
+        runs: `results.json` contents, any number and order.
+        format: One of `FORMATS`.
+        tables: Numbers of the tables.
+        protocol: Name of the protocol whose runs are shown; None: of every one that was run.
+        step_times: See `read_step_times`.
+    """
+    found = [group for group in groups(runs) if protocol in (None, group.protocol)]
+    found = found or [Group(protocol or "paper")]  # whose rows then all say that there is no run
+    pages = [
+        (table, group, lines_of(group, runs, step_times, table))
+        for group in found
+        for table in tables
+    ]
+    if format == "csv":
+        return _csv(pages)
+    return "\n\n".join(
+        PAGES[format](
+            _title(table, group),
+            _description(group, lines),
+            _header(group),
+            [_cells(line, table) for line in lines],
+        )
+        for table, group, lines in pages
+    )
+
+
+def rows_markdown(runs, protocol: str, step_times=()) -> str:
+    """Returns every row of every table on MNIST and notMNIST as one table in Markdown.
+
+    Args:
+        runs, protocol, step_times: As for `report`.
+    """
+    shown = paper_groups(runs, protocol) or [Group(protocol)]
+    header = ["Table", "Row"]
+    header += [f"{name}, ours (paper)" for name in ("Error [%]", "MNIST AUC", "Outlier AUC")]
+    header += ["NLL", "ms per step (ratio to MAP)", "Runs (seeds)"]
+    by_row = zip(*(lines_of(group, runs, step_times) for group in shown), strict=True)
+    rows = []
+    for lines in by_row:
+        for line in [line for line in lines if line.runs] or lines[:1]:
+            tables = ", ".join(str(table) for table in line.row.tables)
+            rows.append([tables, line.row.label, *_compact_cells(line)])
+    return format_markdown(header, rows, num_labels=2)
+
+
+def page_blocks(runs, step_times=()) -> dict:
+    """Returns what stands between the markers of the project's pages, by the markers' name."""
+    return {
+        "mnist-quick-table": rows_markdown(runs, "quick", step_times),  # README.md
+        "mnist-tables": report(runs, "markdown", step_times=step_times),  # results/README.md
+        "mnist-flagfiles": flagfiles_markdown(runs),  # flags/README.md
+    }
+
+
+def _compact_cells(line):
+    step = f"{line.step_ms:.1f} ({line.step_ratio:.1f})" if line.step_ms else ""
+    if not line.runs:
+        return [*[NO_RUN] * 3, "", step, ""]
+    row = line.row
+    return [
+        f"{_ours(line, 'error_percent')} ({row.error_percent:.2f})",
+        f"{_ours(line, 'in_auc')} ({row.in_auc:.2f})",
+        f"{_ours(line, 'outlier_auc')} ({row.outlier_auc:.2f})",
+        _ours(line, "nll"),
+        step,
+        _seeds(line),
+    ]
+
+
+def _title(table, group):
+    return f"Table {table}. {TITLES[table]}: {group.protocol} protocol"
+
+
+def _description(group, lines):
+    """Returns the sentences that say what the numbers of a table are."""
+    epochs = protocols.get(lines[0].row.network, group.protocol).epochs
+    warning = "" if group.protocol == "paper" else ": not to be compared with the paper's 100"
+    data = f"{group.dataset}, outliers {group.outlier_dataset}"
+    if group.data_fingerprint:
+        data += f" (fingerprint {group.data_fingerprint})"
+    machines = sorted({machine for line in lines for machine in line.hardware})
+    trained = f" Trained on {'; '.join(machines)} (shared machine)." if machines else ""
+    spread = " Mean ± standard deviation." if any(line.runs[1:] for line in lines) else ""
+    return f"{epochs} epochs{warning}. Data: {data}.{trained}{spread}"
+
+
+def _header(group):
+    in_auc = "MNIST AUC" if group.dataset == "mnist" else "in-AUC"
+    measures = [
+        c for name in ("Error [%]", in_auc, "Outlier AUC") for c in (f"{name}, ours", "paper")
+    ]
+    times = ["Training [s], shared machine", "paper, authors' GPU", *_STEP_COLUMNS]
+    return ["Row", *measures, "NLL", *times, "Runs (seeds)"]
+
+
+def _cells(line, table):
+    row = line.row
+    # The paper's outliers are notMNIST: beside others its number would mislead.
+    outlier_auc = f"{row.outlier_auc:.2f}" if line.group.outlier_dataset == "notmnist" else DASH
+    return [
+        row.tables[table].label,
+        _ours(line, "error_percent") or NO_RUN,
+        f"{row.error_percent:.2f}",
+        _ours(line, "in_auc"),
+        f"{row.in_auc:.2f}",
+        _ours(line, "outlier_auc"),
+        outlier_auc,
+        _ours(line, "nll"),
+        _seconds(line),
+        str(row.train_seconds),
+        f"{line.step_ms:.1f}" if line.step_ms else "",
+        f"{line.step_ratio:.1f}" if line.step_ratio else "",
+        _seeds(line),
+    ]
+
+
+def _ours(line, name):
+    return line.spread(name).text(_DECIMALS[name]) if line.runs else ""
+
+
+def _seconds(line):
+    """Returns the training time; of each machine by itself where the runs were on several."""
+    if len(line.hardware) < 2:
+        return _ours(line, "train_seconds")
+    alone = [
+        line._replace(runs=[run for run in line.runs if run["hardware"] == machine])
+        for machine in line.hardware
+    ]
+    return "; ".join(f"{_ours(part, 'train_seconds')} ({part.hardware[0]})" for part in alone)
+
+
+def _seeds(line):
+    return f"{len(line.runs)} ({line.seeds})" if line.runs else ""
+
+
+def _csv(pages):
+    """Returns all tables as one CSV: numbers unrounded, one a cell, empty where there is none."""
+    records = [_record(table, line) for table, _, lines in pages for line in lines]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, records[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue().rstrip("\n")
+
+
+def _record(table, line):
+    record = {"table": table, "row": line.row.tables[table].label, **line.group._asdict()}
+    record |= {"num_runs": len(line.runs), "seeds": line.seeds or NO_RUN}
+    for name in _DECIMALS:
+        spread = line.spread(name) if line.runs else ("", "")
+        record |= dict(zip((name, f"{name}_stddev"), spread, strict=True))
+        if name != "nll":
+            record[f"{name}_paper"] = getattr(line.row, name)
+    trained_on = [f"{machine} (shared machine)" for machine in line.hardware]
+    record["trained_on"] = "; ".join(trained_on)
+    return {**record, "step_ms": line.step_ms, "step_ratio_to_map": line.step_ratio}
