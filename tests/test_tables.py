@@ -246,6 +246,8 @@ class TestReport:
         runs[1] |= {"hardware": "a GPU", "train_seconds": 60.0}
         page = tables.report(runs, tables=[3])
         assert "1234 (a CPU); 60 (a GPU)" in page and "647" not in page
+        [*_, record] = csv.DictReader(tables.report(runs, "csv", tables=[3]).splitlines())
+        assert record["train_seconds"] == "" and record["error_percent"] == "1.5"
 
     def test_the_papers_outlier_auc_stands_beside_notmnist_only(self, results):
         run = {**results, "outlier_dataset": "embedded_letters"}
@@ -263,6 +265,7 @@ class TestReport:
         times = [{**make_run("map"), "ms_per_step": 20.0}, {**make_run(), "ms_per_step": 390.0}]
         assert "| 390.0 (19.5) |" in tables.rows_markdown([make_run()], "quick", times)
         assert "| 390.0 | 19.5 |" in tables.report([make_run()], "markdown", step_times=times)
+        assert "| 390.0 |" in tables.rows_markdown([make_run()], "quick", times[1:])  # no `map`
 
 
 class TestBlocks:

@@ -45,8 +45,8 @@ class MonteCarloDropout(MaximumAPosteriori):
     Options = DropoutOptions
     num_distinct_samples = None
 
-    def __init__(self, network, options):
-        super().__init__(network, options, DropoutFamily(options.rate))
+    def __init__(self, network, options, family=None):
+        super().__init__(network, options, family or DropoutFamily(options.rate))
         self.sample_shapes = {"key": (2,)}
 
     def draw(self, num_samples, key):

@@ -9,7 +9,7 @@ from bayes_by_hypernet.tables.formats import DASH, PAGES, format_markdown
 from bayes_by_hypernet.tables.paper import TITLES
 from bayes_by_hypernet.tables.runs import NO_RUN, Group, groups, lines_of, paper_groups
 
-# Name in `results.json` to decimals; the paper gives all but the last two.
+# Name in `results.json` to decimals; the paper gives all but the NLL.
 _DECIMALS = {"error_percent": 2, "in_auc": 3, "outlier_auc": 3, "train_seconds": 0, "nll": 3}
 _STEP_COLUMNS = ("ms per step, idle machine", "ratio to MAP")
 
@@ -75,7 +75,9 @@ def page_blocks(runs, step_times=()) -> dict:
 
 
 def _compact_cells(line):
-    step = f"{line.step_ms:.1f} ({line.step_ratio:.1f})" if line.step_ms else ""
+    step = f"{line.step_ms:.1f}" if line.step_ms else ""
+    if line.step_ratio:
+        step += f" ({line.step_ratio:.1f})"
     if not line.runs:
         return [*[NO_RUN] * 3, "", step, ""]
     row = line.row
@@ -169,7 +171,8 @@ def _record(table, line):
     record = {"table": table, "row": line.row.tables[table].label, **line.group._asdict()}
     record |= {"num_runs": len(line.runs), "seeds": line.seeds or NO_RUN}
     for name in _DECIMALS:
-        spread = line.spread(name) if line.runs else ("", "")
+        alike = name != "train_seconds" or len(line.hardware) == 1  # times of one machine only
+        spread = line.spread(name) if line.runs and alike else ("", "")
         record |= dict(zip((name, f"{name}_stddev"), spread, strict=True))
         if name != "nll":
             record[f"{name}_paper"] = getattr(line.row, name)
