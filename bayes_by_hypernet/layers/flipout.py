@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.layers.given_weights import Conv2DGivenWeights, normalise_pair
+from bayes_by_hypernet.layers.kinds import Conv2DKind, DenseKind
 from bayes_by_hypernet.layers.variational import VariationalLayer
 from bayes_by_hypernet.noise import DrawingLayer
 from bayes_by_hypernet.priors import NormalPrior
@@ -64,7 +64,8 @@ class GaussianLayer(VariationalLayer, DrawingLayer):
         self.prior_stddev = NormalPrior(prior_stddev).stddev
         self.initial_log_variance = initial_log_variance
 
-    def _build_weights(self, kernel_shape):
+    def build(self, inputs_shape):
+        kernel_shape = self.fix_inputs(inputs_shape)
         shapes = {"kernel": kernel_shape}
         if self.use_bias:
             shapes["bias"] = kernel_shape[-1:]
@@ -152,68 +153,14 @@ class GaussianLayer(VariationalLayer, DrawingLayer):
         return {**super().get_config(), **config}
 
 
-class _Dense(GaussianLayer):
-    def __init__(self, units, activation=None, **kwargs):
-        super().__init__(activation, **kwargs)
-        if units < 1:
-            raise ValueError(f"Argument `units` must be at least 1. Received: units={units}")
-        self.units = units
-
-    def build(self, inputs_shape):
-        if len(inputs_shape) < 2 or inputs_shape[-1] is None:
-            raise ValueError(
-                f"Layer {self.name!r} needs inputs (batch, ..., inputs) with a known last axis. "
-                f"Received: shape {tuple(inputs_shape)}"
-            )
-        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: inputs_shape[-1]})
-        self._build_weights((inputs_shape[-1], self.units))
-
+class _Dense(DenseKind, GaussianLayer):
     def make_tfp_layer(self):
         return self._tfp_layer(self.units)
 
-    def compute_output_shape(self, inputs_shape):
-        return (*inputs_shape[:-1], self.units)
 
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
-
-
-class _Conv2D(GaussianLayer):
-    def __init__(self, filters, kernel_size, strides=1, padding="valid", activation=None, **kwargs):
-        super().__init__(activation, **kwargs)
-        if filters < 1:
-            raise ValueError(f"Argument `filters` must be at least 1. Received: filters={filters}")
-        self.filters = filters
-        self.kernel_size = normalise_pair(kernel_size, "kernel_size")
-        # Validates what the two have in common, and knows the shape of the outputs.
-        self._shapes = Conv2DGivenWeights(strides, padding, name="shapes")
-        self.strides = self._shapes.strides
-        self.padding = padding
-
-    def build(self, inputs_shape):
-        if len(inputs_shape) != 4 or inputs_shape[-1] is None:
-            raise ValueError(
-                f"Layer {self.name!r} needs inputs (batch, height, width, channels) with known "
-                f"channels. Received: shape {tuple(inputs_shape)}"
-            )
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: inputs_shape[-1]})
-        self._build_weights((*self.kernel_size, inputs_shape[-1], self.filters))
-
+class _Conv2D(Conv2DKind, GaussianLayer):
     def make_tfp_layer(self):
         return self._tfp_layer(self.filters, self.kernel_size, self.strides, self.padding)
-
-    def compute_output_shape(self, inputs_shape):
-        kernel_shape = (*self.kernel_size, inputs_shape[-1], self.filters)
-        return self._shapes.compute_output_shape(inputs_shape, kernel_shape)
-
-    def get_config(self):
-        config = {
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-        }
-        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")

@@ -6,11 +6,7 @@ import tensorflow as tf
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.divergences import kernel_kl
 from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel, check_hidden_units
-from bayes_by_hypernet.layers.given_weights import (
-    Conv2DGivenWeights,
-    DenseGivenWeights,
-    normalise_pair,
-)
+from bayes_by_hypernet.layers.kinds import Conv2DKind, DenseKind
 from bayes_by_hypernet.layers.variational import VariationalLayer
 from bayes_by_hypernet.noise import AuxiliaryNoise
 from bayes_by_hypernet.priors import NormalPrior
@@ -65,6 +61,9 @@ class HypernetLayer(VariationalLayer):
             shape, self.hidden_units, num_slices, dtype=self.dtype_policy, name=name
         )
 
+    def build(self, inputs_shape, noise_shape=None):
+        self._build_weights(self.fix_inputs(inputs_shape), noise_shape)
+
     def _build_weights(self, kernel_shape, noise_shape):
         """Makes the hypernetworks of a kernel and, with `use_bias`, of its bias (unsliced)."""
         dim = self.noise_dim if noise_shape is None else noise_shape[-1]
@@ -91,6 +90,10 @@ class HypernetLayer(VariationalLayer):
                 z = source(num_samples=num_samples) if noise is None else noise
                 weights.append(hypernetwork(z))
         return weights
+
+    def forward(self, inputs, *weights):
+        """Returns the outputs with one sample of the weights."""
+        return self.activation(self.linear(inputs, *weights))
 
     def call(self, inputs, noise=None, training=None):
         if not training:
@@ -139,7 +142,7 @@ class HypernetLayer(VariationalLayer):
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
-class DenseHypernet(HypernetLayer):
+class DenseHypernet(DenseKind, HypernetLayer):
     """Dense layer whose kernel and bias are samples from hypernetworks (paper, Section 2).
 
     In training every call draws `num_samples` samples of z and so of the weights. All enter the
@@ -175,31 +178,12 @@ class DenseHypernet(HypernetLayer):
     """
 
     def __init__(self, units, activation=None, **kwargs):
-        super().__init__(activation=activation, **kwargs)
-        if units < 1:
-            raise ValueError(f"Argument `units` must be at least 1. Received: units={units}")
+        super().__init__(units, activation, **kwargs)
         _check_divides(self.num_slices, units, "units")
-        self.units = units
-        self.forward = DenseGivenWeights(self.activation, dtype=self.dtype_policy, name="forward")
-
-    def build(self, inputs_shape, noise_shape=None):
-        if len(inputs_shape) < 2 or inputs_shape[-1] is None:
-            raise ValueError(
-                f"Layer {self.name!r} needs inputs (batch, ..., inputs) with a known last axis. "
-                f"Received: shape {tuple(inputs_shape)}"
-            )
-        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: inputs_shape[-1]})
-        self._build_weights((inputs_shape[-1], self.units), noise_shape)
-
-    def compute_output_shape(self, inputs_shape, noise_shape=None):
-        return (*inputs_shape[:-1], self.units)
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
-class Conv2DHypernet(HypernetLayer):
+class Conv2DHypernet(Conv2DKind, HypernetLayer):
     """2D convolution whose kernel and bias are samples from hypernetworks.
 
     Args:
@@ -216,39 +200,8 @@ class Conv2DHypernet(HypernetLayer):
     """
 
     def __init__(self, filters, kernel_size, strides=1, padding="valid", activation=None, **kwargs):
-        super().__init__(activation=activation, **kwargs)
-        if filters < 1:
-            raise ValueError(f"Argument `filters` must be at least 1. Received: filters={filters}")
+        super().__init__(filters, kernel_size, strides, padding, activation, **kwargs)
         _check_divides(self.num_slices, filters, "filters")
-        self.filters = filters
-        self.kernel_size = normalise_pair(kernel_size, "kernel_size")
-        self.strides = normalise_pair(strides, "strides")
-        self.padding = padding
-        self.forward = Conv2DGivenWeights(
-            self.strides, padding, self.activation, dtype=self.dtype_policy, name="forward"
-        )
-
-    def build(self, inputs_shape, noise_shape=None):
-        if len(inputs_shape) != 4 or inputs_shape[-1] is None:
-            raise ValueError(
-                f"Layer {self.name!r} needs inputs (batch, height, width, channels) with known "
-                f"channels. Received: shape {tuple(inputs_shape)}"
-            )
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: inputs_shape[-1]})
-        self._build_weights((*self.kernel_size, inputs_shape[-1], self.filters), noise_shape)
-
-    def compute_output_shape(self, inputs_shape, noise_shape=None):
-        kernel_shape = (*self.kernel_size, inputs_shape[-1], self.filters)
-        return self.forward.compute_output_shape(inputs_shape, kernel_shape)
-
-    def get_config(self):
-        config = {
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-        }
-        return {**super().get_config(), **config}
 
 
 def _check_sampling(kl_estimator, noise_dim, num_samples, num_likelihood_samples):

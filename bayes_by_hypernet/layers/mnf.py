@@ -8,11 +8,7 @@ import tensorflow as tf
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.divergences import gaussian_kl
 from bayes_by_hypernet.layers.flows import MaskedRealNVP
-from bayes_by_hypernet.layers.given_weights import (
-    Conv2DGivenWeights,
-    DenseGivenWeights,
-    normalise_pair,
-)
+from bayes_by_hypernet.layers.kinds import Conv2DKind, DenseKind, check_count
 from bayes_by_hypernet.layers.variational import VariationalLayer
 from bayes_by_hypernet.noise import DrawingLayer
 from bayes_by_hypernet.priors import NormalPrior
@@ -44,7 +40,7 @@ class MNFLayer(VariationalLayer, DrawingLayer):
             raise ValueError(
                 f"Argument `max_stddev` must be positive. Received: max_stddev={max_stddev}"
             )
-        _check_count("flow_units", flow_units)
+        check_count("flow_units", flow_units)
         self.activation = keras.activations.get(activation)
         self.prior_stddev = NormalPrior(prior_stddev).stddev
         self.max_stddev = max_stddev
@@ -56,8 +52,13 @@ class MNFLayer(VariationalLayer, DrawingLayer):
             for name, units in (("flow_q", flow_units), ("flow_r", 2 * flow_units))
         )
 
-    def _build_weights(self, kernel_shape, num_factors):
-        """Makes the variables; z has `num_factors` entries."""
+    @property
+    def linear_dtype(self):
+        return self._parameter_dtype
+
+    def build(self, inputs_shape):
+        kernel_shape = self.fix_inputs(inputs_shape)
+        num_factors = self._num_factors(kernel_shape)
         normal, constant = keras.initializers.RandomNormal, keras.initializers.Constant
         means = keras.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal")
         bias_shape, z_shape = kernel_shape[-1:], (num_factors,)
@@ -172,7 +173,7 @@ class MNFLayer(VariationalLayer, DrawingLayer):
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
-class DenseMNF(MNFLayer):
+class DenseMNF(DenseKind, MNFLayer):
     """Dense layer whose posterior is a multiplicative normalising flow (Louizos & Welling, 2017).
 
     "Multiplicative Normalizing Flows for Variational Bayesian Neural Networks", arXiv:1703.01961,
@@ -220,20 +221,8 @@ class DenseMNF(MNFLayer):
         ValueError: If an argument is out of range, or in training `num_train_examples` is missing.
     """
 
-    def __init__(self, units, activation=None, **kwargs):
-        super().__init__(activation, **kwargs)
-        _check_count("units", units)
-        self.units = units
-        self.linear = DenseGivenWeights(dtype=self._parameter_dtype, name="linear")
-
-    def build(self, inputs_shape):
-        if len(inputs_shape) < 2 or inputs_shape[-1] is None:
-            raise ValueError(
-                f"Layer {self.name!r} needs inputs (batch, ..., inputs) with a known last axis. "
-                f"Received: shape {tuple(inputs_shape)}"
-            )
-        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: inputs_shape[-1]})
-        self._build_weights((inputs_shape[-1], self.units), num_factors=inputs_shape[-1])
+    def _num_factors(self, kernel_shape):
+        return kernel_shape[0]  # one for each input
 
     def _multiplied(self, z):
         kernel_mean = z[:, :, tf.newaxis] * self.kernel_mean  # (n, inputs, units)
@@ -249,15 +238,9 @@ class DenseMNF(MNFLayer):
         variance = tf.tensordot(tf.square(c), kernel_variance, 1)
         return tf.tanh(_normal(mean, variance, key))
 
-    def compute_output_shape(self, inputs_shape):
-        return (*inputs_shape[:-1], self.units)
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
-
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
-class Conv2DMNF(MNFLayer):
+class Conv2DMNF(Conv2DKind, MNFLayer):
     """2D convolution whose posterior is a multiplicative normalising flow; see `DenseMNF`.
 
     z has one factor for each filter, which multiplies the means of the filter's kernel and of its
@@ -280,26 +263,8 @@ class Conv2DMNF(MNFLayer):
         ValueError: As `DenseMNF`.
     """
 
-    def __init__(self, filters, kernel_size, strides=1, padding="valid", activation=None, **kwargs):
-        super().__init__(activation, **kwargs)
-        _check_count("filters", filters)
-        self.filters = filters
-        self.kernel_size = normalise_pair(kernel_size, "kernel_size")
-        self.linear = Conv2DGivenWeights(
-            strides, padding, dtype=self._parameter_dtype, name="linear"
-        )
-        self.strides = self.linear.strides
-        self.padding = padding
-
-    def build(self, inputs_shape):
-        if len(inputs_shape) != 4 or inputs_shape[-1] is None:
-            raise ValueError(
-                f"Layer {self.name!r} needs inputs (batch, height, width, channels) with known "
-                f"channels. Received: shape {tuple(inputs_shape)}"
-            )
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: inputs_shape[-1]})
-        kernel_shape = (*self.kernel_size, inputs_shape[-1], self.filters)
-        self._build_weights(kernel_shape, num_factors=self.filters)
+    def _num_factors(self, kernel_shape):
+        return kernel_shape[-1]  # one for each filter
 
     def _multiplied(self, z):
         kernel_mean = z[:, tf.newaxis, tf.newaxis, tf.newaxis] * self.kernel_mean
@@ -319,27 +284,9 @@ class Conv2DMNF(MNFLayer):
         kernel = draw("kernel", kernel_mean, kernel_variance)
         return kernel + draw("bias", bias_mean, bias_variance)
 
-    def compute_output_shape(self, inputs_shape):
-        kernel_shape = (*self.kernel_size, inputs_shape[-1], self.filters)
-        return self.linear.compute_output_shape(inputs_shape, kernel_shape)
-
-    def get_config(self):
-        config = {
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-        }
-        return {**super().get_config(), **config}
-
 
 def _normal(mean, variance, key):
     """Draws from N(mean, variance), in `mean`'s shape."""
     # The square root has no gradient at 0, where a variance has underflowed.
     stddev = tf.sqrt(tf.maximum(variance, 1e-30))
     return mean + stddev * tf.random.stateless_normal(tf.shape(mean), key, dtype=mean.dtype)
-
-
-def _check_count(name, value):
-    if value < 1:
-        raise ValueError(f"Argument `{name}` must be at least 1. Received: {name}={value}")

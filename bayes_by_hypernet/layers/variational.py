@@ -40,6 +40,11 @@ class VariationalLayer(keras.layers.Layer):
             autocast=False,
         )
 
+    @property
+    def linear_dtype(self):
+        """In what the outputs are computed from inputs and weights."""
+        return self.dtype_policy
+
     def add_kl(self, kl, *args):
         """Adds the share of `kl(*args)`, a function that returns nats, to the loss.
 
