@@ -119,6 +119,7 @@ def fit(method, config, dataset, directory, strategy, steps_per_call, checkpoint
         NonFiniteLossError: If nothing is left.
     """
     seconds, times, num_members = 0.0, [], len(method.members)
+    announced = False
     for i, (name, member) in enumerate(method.members.items()):
         if has_failed(directory, name):
             logger.warning("The training of %s failed before; it is left out.", name)
@@ -130,11 +131,10 @@ def fit(method, config, dataset, directory, strategy, steps_per_call, checkpoint
         restored = trainer.restore()
         if restored:
             logger.info("Resuming at step %d from %s.", int(trainer.step.numpy()), restored)
-        announce = functools.partial(_announce, num_fits=num_members - i)
+        announce = None if announced else functools.partial(_announce, num_fits=num_members - i)
+        announced = announced or int(trainer.step.numpy()) < trainer.total_steps
         try:
-            history = trainer.run(
-                _validation(member, dataset, config), announce if i == 0 else None
-            )
+            history = trainer.run(_validation(member, dataset, config), announce)
         except NonFiniteLossError as error:
             if len(method.members) == 1:
                 raise

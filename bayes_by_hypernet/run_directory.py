@@ -123,8 +123,10 @@ class RunDirectory:
         """Deletes what a run writes, and nothing else that may lie in the folder."""
         for name in ("checkpoints", "tensorboard", "saved_model", "figures"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (RESULTS_FILE, CONFIG_FILE, FLAGS_FILE, PREDICTIONS_FILE, "history.jsonl"):
+        for name in (RESULTS_FILE, CONFIG_FILE, FLAGS_FILE, PREDICTIONS_FILE):
             (self.path / name).unlink(missing_ok=True)
+        for history in self.path.glob("history*.jsonl"):  # of an ensemble, one for each member
+            history.unlink()
 
 
 def write_json(path, contents):

@@ -145,10 +145,13 @@ class TestRunDirectory:
     def test_overwrite_deletes_the_run_and_nothing_else(self, tmp_path):
         _claimed(tmp_path, _resolve(), "data").write_results({"complete": True})
         (tmp_path / "checkpoints").mkdir()
+        for name in ("history.jsonl", "history_member_07.jsonl"):
+            (tmp_path / name).write_text("{}")
         (tmp_path / "notes.txt").write_text("mine")
         directory = _claimed(tmp_path, _resolve(noise_dim=8), "data", overwrite=True)
         assert directory.results is None
         assert not (tmp_path / "checkpoints").exists()
+        assert not list(tmp_path.glob("history*"))
         assert (tmp_path / "notes.txt").read_text() == "mine"
 
     def test_an_unwritable_folder_is_refused(self, tmp_path):
