@@ -7,6 +7,8 @@ import math
 
 import tensorflow as tf
 
+from bayes_by_hypernet.divergences import AdversarialKL
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -36,7 +38,7 @@ class Method(abc.ABC):
         input_shape: Shape of one input.
         sample_shapes: Dict, name to shape of one posterior sample's tensors.
         keras_model: A Keras model `x -> logits`, or None where there is none.
-        adversarial_kl: The `AdversarialKL` whose discriminator is trained in alternation, or None.
+        estimator: What estimates the KL from weight samples, or None.
     """
 
     name: str
@@ -45,7 +47,12 @@ class Method(abc.ABC):
     anneals_kl = False
     num_distinct_samples = None
     keras_model = None
-    adversarial_kl = None
+    estimator = None
+
+    @property
+    def adversarial_kl(self):
+        """The estimator whose discriminator is trained in alternation, or None."""
+        return self.estimator if isinstance(self.estimator, AdversarialKL) else None
 
     @property
     def members(self):

@@ -3,10 +3,14 @@
 import dataclasses
 
 from bayes_by_hypernet import layers, randomness
-from bayes_by_hypernet.divergences import SAMPLED_ESTIMATORS, sampled_estimator
+from bayes_by_hypernet.divergences import SAMPLED_ESTIMATORS
 from bayes_by_hypernet.methods.keras_method import VariationalFamily, VariationalMethod
-from bayes_by_hypernet.methods.options import PriorOptions, check_choice, check_estimator
-from bayes_by_hypernet.priors import NormalPrior
+from bayes_by_hypernet.methods.options import (
+    PriorOptions,
+    check_choice,
+    check_estimator,
+    make_estimator,
+)
 
 # Convolution and dense layer of each forward pass.
 FORWARDS = {
@@ -54,16 +58,8 @@ class BayesByBackprop(VariationalMethod):
             *FORWARDS[options.forward], kl_estimator=None, prior_stddev=options.prior_stddev
         )
         super().__init__(network, family, options)
-        self.estimator = None
         if options.kl_estimator in SAMPLED_ESTIMATORS:
-            self.estimator = sampled_estimator(
-                options.kl_estimator,
-                NormalPrior(options.prior_stddev),
-                DISCRIMINATOR_UNITS,
-                options.adversarial_weights,
-            )
-        if options.kl_estimator == "adversarial":
-            self.adversarial_kl = self.estimator
+            self.estimator = make_estimator(options, DISCRIMINATOR_UNITS)
 
     def kl(self, edges, key):
         with self.with_parameters(edges):

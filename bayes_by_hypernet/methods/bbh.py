@@ -6,7 +6,7 @@ import math
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.divergences import SAMPLED_ESTIMATORS, sampled_estimator
+from bayes_by_hypernet.divergences import SAMPLED_ESTIMATORS
 from bayes_by_hypernet.hypernetworks import (
     HIDDEN_UNITS,
     HypernetworkKernel,
@@ -14,7 +14,12 @@ from bayes_by_hypernet.hypernetworks import (
     check_hidden_units,
 )
 from bayes_by_hypernet.methods.base import Method, Options
-from bayes_by_hypernet.methods.options import check_at_least, check_choice, check_estimator
+from bayes_by_hypernet.methods.options import (
+    check_at_least,
+    check_choice,
+    check_estimator,
+    make_estimator,
+)
 from bayes_by_hypernet.networks import GivenWeightsFamily
 from bayes_by_hypernet.priors import NormalPrior
 
@@ -103,14 +108,7 @@ class BayesByHypernet(Method):
         self.hypernetworks = self._make_hypernetworks()
         for hypernetwork in self.hypernetworks:
             hypernetwork.build((None, options.noise_dim))
-        self.estimator = sampled_estimator(
-            options.kl_estimator,
-            NormalPrior(options.prior_stddev),
-            DISCRIMINATOR_UNITS,
-            options.adversarial_weights,
-        )
-        if options.kl_estimator == "adversarial":
-            self.adversarial_kl = self.estimator
+        self.estimator = make_estimator(options, DISCRIMINATOR_UNITS)
         self.trainable_variables = [v for g in self.hypernetworks for v in g.trainable_variables]
 
     def _make_hypernetworks(self):

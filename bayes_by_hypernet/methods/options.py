@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from bayes_by_hypernet.divergences import sampled_estimator
 from bayes_by_hypernet.methods.base import Options
 from bayes_by_hypernet.priors import NormalPrior
 
@@ -30,6 +31,16 @@ class PriorOptions(Options):
 
     def __post_init__(self):
         NormalPrior(self.prior_stddev)
+
+
+def make_estimator(options, discriminator_units):
+    """Returns what estimates the KL from weight samples under the settings of `bbb` or `bbh`."""
+    return sampled_estimator(
+        options.kl_estimator,
+        NormalPrior(options.prior_stddev),
+        discriminator_units,
+        options.adversarial_weights,
+    )
 
 
 def check_estimator(options, allowed):
