@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bayes_by_hypernet import networks
-from bayes_by_hypernet.methods.map import PointFamily
+from bayes_by_hypernet.methods.keras_method import PointFamily
 from bayes_by_hypernet.networks import LENET, GivenWeightsFamily
 
 SHAPES = {
