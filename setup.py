@@ -7,13 +7,81 @@ that environment.
 Only expected to work, from what these packages document: Python 3.10, 3.12 and 3.13, and TensorFlow
 from 2.18 on with the Keras that it brings. Not every pair exists: TensorFlow has wheels for Python
 3.13 from 2.20 on.
+
+The C++ operations are compiled along where TensorFlow and a C++ compiler are found, which takes
+`pip install --no-build-isolation`. Where they are not, the first use compiles them.
 """
 
+import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 README = Path(__file__).parent / "README.md"
+OPERATIONS = Path("bayes_by_hypernet", "ops")  # pip and setuptools run this in its own folder
+
+TENSORFLOW = """
+import json
+import tensorflow as tf
+flags = tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()
+print(json.dumps([tf.__version__, *flags]))
+"""
+
+
+def load_by_path(path):
+    """Imports one file of the package; the package itself imports TensorFlow and Keras."""
+    spec = importlib.util.spec_from_file_location(f"_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+build = load_by_path(OPERATIONS / "build.py")
+
+
+class BuildOperations(build_ext):
+    """Compiles the C++ operations for the TensorFlow that is installed; a failure is only told."""
+
+    library = None  # the name of the file, once it is there
+
+    def run(self):
+        try:
+            self.library = self._compile()
+        except Exception as error:  # whatever it is, the package works without
+            print("NOTICE: The C++ operations were not compiled; their first use will try again.")
+            print(error)
+
+    def _compile(self):
+        folder = OPERATIONS if self.inplace else Path(self.build_lib) / OPERATIONS
+        answer = subprocess.check_output([sys.executable, "-c", TENSORFLOW], text=True)
+        version, compile_flags, link_flags = json.loads(answer.splitlines()[-1])
+        sources = OPERATIONS / "src"
+        target = folder / build.library_name(version, compile_flags, sources)
+        for path in build.find_libraries(folder):  # of other versions: a wheel would carry them all
+            if path != target:
+                path.unlink()
+        if self.force or not target.exists() or not build.is_intact(target):
+            compiler = build.find_compiler()
+            build.compile_library(target, compile_flags, link_flags, compiler, sources)
+        return target.name
+
+    def get_outputs(self):
+        built = Path(self.build_lib) / OPERATIONS
+        return [str(built / self.library)] if self.library else []
+
+    def get_output_mapping(self):
+        inplace = self.inplace and self.library
+        return {self.get_outputs()[0]: str(OPERATIONS / self.library)} if inplace else {}
+
+
+# Without an extension the wheel fits every platform: it holds the sources only.
+can_compile = os.name == "posix" and importlib.util.find_spec("tensorflow")
+extensions = [Extension("bayes_by_hypernet.ops.bbh_ops", sources=[], optional=True)]
 
 setup(
     name="bayes-by-hypernet",
@@ -25,6 +93,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["bayes_by_hypernet", "bayes_by_hypernet.*"]),
+    package_data={"bayes_by_hypernet.ops": ["src/*.cc", "src/*.h"]},
+    ext_modules=extensions if can_compile and build.find_compiler() else [],
+    cmdclass={"build_ext": BuildOperations},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow>=2.18",

@@ -1,4 +1,4 @@
-"""The folder in which the package keeps what it rendered or prepared, and safe writes to it."""
+"""Safe writes to the cache folder, of rendered arrays and of prepared data sets."""
 
 import contextlib
 import logging
@@ -9,15 +9,9 @@ import zipfile
 
 import numpy as np
 
+from bayes_by_hypernet.cache import ENVIRONMENT_VARIABLE, cache_dir
+
 logger = logging.getLogger(__name__)
-
-ENVIRONMENT_VARIABLE = "BBH_CACHE_DIR"
-
-
-def cache_dir():
-    """Returns the cache folder as a `pathlib.Path`: `$BBH_CACHE_DIR`, else one below `~/.cache`."""
-    folder = os.environ.get(ENVIRONMENT_VARIABLE) or "~/.cache/bayes_by_hypernet"
-    return pathlib.Path(folder).expanduser()
 
 
 def save_arrays(path, arrays):

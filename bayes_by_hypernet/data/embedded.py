@@ -16,6 +16,7 @@ import numpy as np
 import PIL
 import tqdm
 
+from bayes_by_hypernet.cache import cache_dir
 from bayes_by_hypernet.data import cache, glyphs, warps
 from bayes_by_hypernet.data.examples import Dataset, Examples
 
@@ -49,7 +50,7 @@ def load(
         num_train, num_validation, num_test, num_outliers: Integers, at least 1. Every class has the
             same number of images in each split, to within one.
         seed: Integer, at least 0.
-        cache_directory: Folder for the rendered file. None: `cache.cache_dir()`.
+        cache_directory: Folder for the rendered file. None: `cache_dir()`.
 
     Returns:
         `Dataset` of 28x28x1 images with ten classes.
@@ -89,7 +90,7 @@ def _examples(arrays, split):
 
 def _load_or_render(sizes, seed, cache_directory):
     """Returns a dict of `<split>_images` (uint8) and `<split>_labels` (int64) arrays."""
-    folder = pathlib.Path(cache_directory) if cache_directory else cache.cache_dir()
+    folder = pathlib.Path(cache_directory) if cache_directory else cache_dir()
     versions = f"v{_VERSION}-matplotlib{matplotlib.__version__}-pillow{PIL.__version__}"
     numbers = "-".join(f"{split}{size}" for split, size in sizes.items())
     path = folder / "embedded" / f"{versions}-seed{seed}-{numbers}.npz"

@@ -12,6 +12,7 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
+from bayes_by_hypernet.cache import cache_dir
 from bayes_by_hypernet.data import cache, idx, network, prepared
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ def load():
 
 
 def _directory():
-    return cache.cache_dir() / "tfds" / "not_mnist" / str(NotMNIST.VERSION)
+    return cache_dir() / "tfds" / "not_mnist" / str(NotMNIST.VERSION)
 
 
 @contextlib.contextmanager

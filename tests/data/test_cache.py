@@ -10,10 +10,6 @@ def arrays():
 
 
 class TestCache:
-    def test_folder_follows_the_environment(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("BBH_CACHE_DIR", str(tmp_path))
-        assert cache.cache_dir() == tmp_path
-
     def test_round_trip_leaves_no_other_file(self, arrays, tmp_path):
         path = tmp_path / "new" / "arrays.npz"
         cache.save_arrays(path, arrays)
