@@ -67,7 +67,7 @@ class _SliceGenerator(keras.layers.Layer):
             layer.build(shape)
             shape = (None, layer.units)
 
-    def call(self, z):
+    def call(self, z, multiply=None):
         dim = z.shape[-1]
         first, *rest = self.hidden
         # The first layer of [z, c] without forming c: the one-hot picks a row of its kernel.
@@ -77,7 +77,13 @@ class _SliceGenerator(keras.layers.Layer):
         x = ops.reshape(x, (-1, first.units))  # (n * num_slices, units)
         for layer in rest:
             x = layer(ops.leaky_relu(x, LEAKY_RELU_SLOPE))
-        x = self.linear(ops.leaky_relu(x, LEAKY_RELU_SLOPE))
+        x = ops.leaky_relu(x, LEAKY_RELU_SLOPE)
+        # The output matrix holds almost all parameters: a training loop may have its own product.
+        x = (
+            self.linear(x)
+            if multiply is None
+            else multiply(x, self.linear.kernel) + self.linear.bias
+        )
         return ops.reshape(x, (-1, self.num_slices, self.linear.units))
 
 
@@ -96,6 +102,8 @@ class HypernetworkKernel(keras.layers.Layer):
 
     Call arguments:
         z: Noise `(n, d)`.
+        multiply: Function `(activations, kernel variable) -> product` for the output matrix, or
+            None.
 
     Returns:
         Weight samples `(n, *kernel_shape)`.
@@ -121,8 +129,8 @@ class HypernetworkKernel(keras.layers.Layer):
     def build(self, input_shape):
         self.generator.build(input_shape)
 
-    def call(self, z):
-        slices = self.generator(z)  # (n, num_slices, slice_size)
+    def call(self, z, multiply=None):
+        slices = self.generator(z, multiply=multiply)  # (n, num_slices, slice_size)
         if self.num_slices > 1:
             *leading, outputs = self.kernel_shape
             width = outputs // self.num_slices
@@ -158,6 +166,8 @@ class SingleHypernetwork(keras.layers.Layer):
 
     Call arguments:
         z: Noise `(n, d)`.
+        multiply: Function `(activations, kernel variable) -> product` for the output matrix, or
+            None.
 
     Returns:
         List of weight samples, `(n, *shape)` for each of `weight_shapes`.
@@ -192,8 +202,8 @@ class SingleHypernetwork(keras.layers.Layer):
     def build(self, input_shape):
         self.generator.build(input_shape)
 
-    def call(self, z):
-        slices = self.generator(z)  # (n, num_slices, slice_size)
+    def call(self, z, multiply=None):
+        slices = self.generator(z, multiply=multiply)  # (n, num_slices, slice_size)
         flat = ops.reshape(slices, (-1, self.num_slices * slices.shape[-1]))
         flat = flat[:, : self.num_weights]  # (n, num_weights)
         pieces = tf.split(flat, self.sizes, axis=1)

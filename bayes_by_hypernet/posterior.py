@@ -83,6 +83,7 @@ class Posterior:
         self.config = config
         self.keras_model = method.keras_model
         self.num_distinct_samples = method.num_distinct_samples
+        self.sample_shapes = method.sample_shapes
         self.variables = method.variables
         self.input_shape = method.input_shape
 

@@ -1,6 +1,7 @@
 """The posterior predictive: the mean over posterior samples of the network's prediction."""
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,8 @@ from bayes_by_hypernet import randomness
 from bayes_by_hypernet.metrics import predictive_entropy
 from bayes_by_hypernet.noise import hold_noise
 
-# Weight samples that are in memory at once: of LeNet 1.7 MB each, 172 MB in all.
-SAMPLES_PER_CHUNK = 100
+# Bytes of posterior samples that are in memory at once, as float32: LeNet's 100 are 172 MB.
+MAX_SAMPLE_BYTES = 512 * 2**20
 
 
 class Prediction(NamedTuple):
@@ -49,6 +50,7 @@ class KerasSampler:
     """Posterior samples of a stochastic Keras model: a sample is the key of its noise."""
 
     num_distinct_samples = None
+    sample_shapes = {"key": (2,)}
 
     def __init__(self, model):
         self.model = model
@@ -81,6 +83,16 @@ def sufficient_samples(sampler, num_samples):
         return num_samples
     least = tf.minimum if tf.is_tensor(num_samples) else min
     return least(num_samples, distinct)
+
+
+def samples_per_chunk(sampler):
+    """Returns how many posterior samples to draw at once: what fits `MAX_SAMPLE_BYTES`.
+
+    At least 1, and at least those that differ from each other where they are few: in memory they
+    are anyway, and only a draw of that many is sure to hold each of them.
+    """
+    sample_bytes = 4 * sum(math.prod(shape) for shape in sampler.sample_shapes.values())
+    return max(MAX_SAMPLE_BYTES // sample_bytes, sampler.num_distinct_samples or 1)
 
 
 def categorical_outputs(outputs, from_logits=True):
@@ -118,8 +130,9 @@ class Predictor:
         """Returns the means over samples of the two outputs, and all of the first or None."""
         sums, kept = None, []
         batches = range(0, len(x), batch_size)
-        for first in range(0, num_samples, SAMPLES_PER_CHUNK):
-            count = tf.constant(min(SAMPLES_PER_CHUNK, num_samples - first))
+        most = samples_per_chunk(self._sampler)
+        for first in range(0, num_samples, most):
+            count = tf.constant(min(most, num_samples - first))
             draws = self._draw(count, randomness.fold_in(key, first))
             if return_samples:
                 parts = [self._each(x[i : i + batch_size], draws) for i in batches]
@@ -174,10 +187,11 @@ def predict(
 ) -> Prediction | GaussianPrediction:
     """Predicts with the mean over posterior samples (paper, Section 2).
 
-    Weight samples are generated in one batch, and each predicts the whole set. Layers of this
-    package hold one draw for each posterior sample over all batches, so that a seed gives the
-    same answer for any `batch_size`; layers that draw per example, and those of other packages,
-    draw anew at each call.
+    Weight samples are generated in one batch, and each predicts the whole set. Samples of more
+    than 512 MiB together are generated in several, and what a seed draws then depends on their
+    size. Layers of this package hold one draw for each posterior sample over all batches, so that
+    a seed gives the same answer for any `batch_size`; layers that draw per example, and those of
+    other packages, draw anew at each call.
 
     Args:
         model: A `Posterior`, or any Keras model whose calls differ from each other.

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bayes_by_hypernet.ops import library
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"  # a convenience: the folder may be absent
 
@@ -48,6 +50,18 @@ def _seeds_and_policy():
 def two_cpu_devices():
     """The names of two CPU devices, for `tf.distribute.MirroredStrategy(two_cpu_devices)`."""
     return ["CPU:0", "CPU:1"]
+
+
+@pytest.fixture(scope="session")
+def cpp_operations():
+    """The module of the C++ operations; skips the test where there are none, and says why.
+
+    `test_library_of_this_package` fails where a compiler could make them.
+    """
+    module = library.load()
+    if module is None:
+        pytest.skip(f"no C++ operations: {library.status().reason}")
+    return module
 
 
 @pytest.fixture(scope="session")

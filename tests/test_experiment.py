@@ -90,7 +90,7 @@ class TestEnsemble:
 
         def make(*args):
             trainer = make_trainer(*args)
-            steps = trainer._run_steps
+            steps = trainer.run_steps
 
             def interrupted(*args):
                 if trainer.name == "member_01" and int(trainer.step.numpy()) == 9 and not stop:
@@ -98,7 +98,7 @@ class TestEnsemble:
                     raise KeyboardInterrupt
                 return steps(*args)
 
-            trainer._run_steps = interrupted
+            trainer.run_steps = interrupted
             return trainer
 
         monkeypatch.setattr(experiment, "make_trainer", make)

@@ -16,8 +16,8 @@ PACKAGE = "bayes_by_hypernet"
 
 FLOORS = [
     {"cache"},
-    {"ops", "data", "randomness", "protocols"},
-    {"noise", "priors", "divergences", "perturbations", "metrics"},
+    {"ops", "data", "randomness", "priors", "protocols"},
+    {"noise", "divergences", "perturbations", "metrics"},
     {"hypernetworks"},
     {"layers"},
     {"networks", "bayesify"},

@@ -7,11 +7,25 @@ import tensorflow as tf
 import tiny
 
 import bayes_by_hypernet as bbh
+from bayes_by_hypernet import methods, networks
 from bayes_by_hypernet.posterior import Posterior
+from bayes_by_hypernet.prediction import samples_per_chunk
 
 
 def _posterior(name="bbh", **options):
     return Posterior(tiny.method(name, **options), config=None)
+
+
+def _spied_counts(monkeypatch, posterior):
+    """Returns the list to which every draw adds its number of samples."""
+    counts, draw = [], posterior.draw
+
+    def spy(num_samples, key):
+        tf.py_function(lambda n: counts.append(int(n)), [num_samples], [])
+        return draw(num_samples, key)
+
+    monkeypatch.setattr(posterior, "draw", spy)
+    return counts
 
 
 def _entropy(probs):
@@ -84,13 +98,38 @@ class TestPredict:
         np.testing.assert_allclose(samples, samples[:, :1].repeat(9, axis=1), atol=1e-6)
         assert np.abs(samples[0] - samples[1]).max() > 1e-4
 
-    def test_many_samples_go_in_chunks(self, monkeypatch):
+    def test_samples_that_exceed_the_memory_go_in_chunks(self, monkeypatch):
         posterior, x = _posterior(), tiny.examples(4).images
-        monkeypatch.setattr("bayes_by_hypernet.prediction.SAMPLES_PER_CHUNK", 8)
+        sample_bytes = 4 * posterior.method.num_weights
+        monkeypatch.setattr("bayes_by_hypernet.prediction.MAX_SAMPLE_BYTES", 8 * sample_bytes + 1)
+        counts = _spied_counts(monkeypatch, posterior)
         prediction = bbh.predict(posterior, x, num_samples=20, seed=5, return_samples=True)
+        assert counts == [8, 8, 4]
         assert prediction.samples.shape == (20, 4, 3)
         np.testing.assert_allclose(prediction.mean, prediction.samples.mean(axis=0), atol=1e-6)
         assert len(np.unique(prediction.samples[:, 0, 0])) == 20  # no chunk repeats another
+        without = bbh.predict(posterior, x, num_samples=20, seed=5)
+        np.testing.assert_allclose(without.mean, prediction.mean, atol=1e-6)
+
+    def test_one_sample_at_a_time_where_none_fits(self, monkeypatch):
+        monkeypatch.setattr("bayes_by_hypernet.prediction.MAX_SAMPLE_BYTES", 1)
+        posterior = _posterior()
+        counts = _spied_counts(monkeypatch, posterior)
+        bbh.predict(posterior, tiny.examples(4).images, num_samples=3)
+        assert counts == [1, 1, 1]
+
+    def test_samples_of_lenet_go_at_once(self):
+        lenet = methods.get("map")(networks.LENET, methods.get("map").Options())
+        assert samples_per_chunk(lenet) == 2**29 // (4 * 431_080) >= 100
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_every_member_of_an_ensemble_counts_once_whatever_the_memory(self, monkeypatch, seed):
+        monkeypatch.setattr("bayes_by_hypernet.prediction.MAX_SAMPLE_BYTES", 1)
+        posterior, x = _posterior("ensemble", num_members=3), tiny.examples(4).images
+        members = posterior.method.members.values()
+        expected = np.mean([tf.nn.softmax(m.keras_model(x)) for m in members], axis=0)
+        mean = bbh.predict(posterior, x, num_samples=100, seed=seed).mean
+        np.testing.assert_allclose(mean, expected, atol=1e-6)
 
     def test_a_stochastic_layer_of_another_package_draws_anew(self):
         inputs = keras.Input((3,))

@@ -3,7 +3,7 @@
 from bayes_by_hypernet.divergences.adversarial import AdversarialKL
 from bayes_by_hypernet.divergences.estimators import SAMPLED_ESTIMATORS, sampled_estimator
 from bayes_by_hypernet.divergences.gaussian import gaussian_kl
-from bayes_by_hypernet.divergences.kernel import kernel_kl
+from bayes_by_hypernet.divergences.kernel import kernel_kl, kernel_kl_to_prior
 from bayes_by_hypernet.divergences.scaling import linear_annealing, scaled_kl
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "AdversarialKL",
     "gaussian_kl",
     "kernel_kl",
+    "kernel_kl_to_prior",
     "linear_annealing",
     "sampled_estimator",
     "scaled_kl",

@@ -1,8 +1,7 @@
 """Estimators of the KL as launchers name them (Table 5): functions of samples of all weights."""
 
-from bayes_by_hypernet import randomness
 from bayes_by_hypernet.divergences.adversarial import AdversarialKL
-from bayes_by_hypernet.divergences.kernel import kernel_kl
+from bayes_by_hypernet.divergences.kernel import kernel_kl_to_prior
 
 # What launchers say, and what `kernel_kl` calls it.
 _KERNELS = {"kernel_independent": "independent", "kernel_full": "full"}
@@ -23,9 +22,7 @@ class KernelKL:
 
     def __call__(self, samples, key):
         """Returns the estimate in nats; `samples` is a list of tensors `(n, *weight_shape)`."""
-        key = randomness.fold_in(key, "prior")
-        priors = [self.prior(s.shape, randomness.fold_in(key, i)) for i, s in enumerate(samples)]
-        return kernel_kl(samples, priors, self.estimator)
+        return kernel_kl_to_prior(samples, self.prior, key, self.estimator)
 
 
 def sampled_estimator(name, prior, discriminator_units, num_random_weights=None):

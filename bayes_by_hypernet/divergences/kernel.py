@@ -1,8 +1,12 @@
 """The kernel estimate of KL(q || p) from samples (Eq. 2), as the paper's runs use it."""
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util  # TensorFlow has no public way to ask for XLA
 
+from bayes_by_hypernet import randomness
+from bayes_by_hypernet.ops import custom_kernel_kl, library
 from bayes_by_hypernet.ops import kernel_kl as tensorflow_kernel_kl
+from bayes_by_hypernet.priors import NormalPrior
 
 ESTIMATORS = ("independent", "full")
 IMPLEMENTATIONS = ("auto", "custom_op", "tensorflow")
@@ -50,8 +54,10 @@ def kernel_kl(
         prior_samples: Tensor `(m, num_weights)` or a list, as `posterior_samples`; m >= 1. Cast to
             the dtype of the posterior samples.
         estimator: `"independent"` or `"full"`.
-        implementation: `"tensorflow"`; `"custom_op"`, which this build does not have; or `"auto"`,
-            the fastest one there is.
+        implementation: `"custom_op"`: the C++ operation, for `independent` only; it runs on the
+            CPU and not inside XLA. `"tensorflow"`: TensorFlow's own operations. `"auto"`: what the
+            environment variable `BBH_KERNEL_KL` says, and without it the C++ operation where there
+            is one and neither XLA nor an accelerator; else TensorFlow's.
 
     Returns:
         Scalar tensor, in nats, scaled by nothing (see `scaled_kl`): float64 where the posterior
@@ -60,25 +66,81 @@ def kernel_kl(
     Raises:
         ValueError: If `estimator` or `implementation` is unknown, n < 2, m < 1, n or m is not known
             statically, samples of one argument disagree on their number, the two arguments disagree
-            on the number of weights or of tensors, or samples are not floating-point.
-        NotImplementedError: If `implementation="custom_op"`.
+            on the number of weights or of tensors, samples are not floating-point, or
+            `implementation="custom_op"` with `estimator="full"`.
+        RuntimeError: If `implementation="custom_op"` and there is no C++ operation; says why.
     """
+    custom = _use_custom_op(estimator, implementation)
+    q = _posterior_matrices(posterior_samples)
+    p = _as_matrices("prior_samples", prior_samples)
+    _check_counts(q, p)
+    p = [tf.cast(piece, q[0].dtype) for piece in p]
+    if estimator == "full":
+        return tensorflow_kernel_kl.full_kl(q, p)
+    if custom:
+        return custom_kernel_kl.independent_kl(q, p)
+    return tensorflow_kernel_kl.independent_kl(_joined(q), _joined(p))
+
+
+def kernel_kl_to_prior(
+    posterior_samples, prior, key, estimator="independent", implementation="auto"
+) -> tf.Tensor:
+    """Nearest-neighbour estimate of KL(q || p) against as many fresh samples of the prior.
+
+    The samples are `prior(shape, fold_in(key, l))` for the l-th tensor. Where the C++ operation is
+    used, those of a normal prior are drawn inside it and take no memory.
+
+    Args:
+        posterior_samples: List of tensors `(n, *weight_shape)`, n >= 2.
+        prior: Callable `(shape, seed) -> samples`.
+        key: Stateless seed, int32 `(2,)`.
+        estimator, implementation: As in `kernel_kl`.
+
+    Returns:
+        Scalar tensor, in nats, as `kernel_kl`'s.
+
+    Raises:
+        ValueError, RuntimeError: As `kernel_kl`.
+    """
+    key = randomness.fold_in(key, "prior")
+    keys = [randomness.fold_in(key, i) for i in range(len(posterior_samples))]
+    # A prior derived from it may draw otherwise.
+    if type(prior) is NormalPrior and _use_custom_op(estimator, implementation):
+        q = _posterior_matrices(posterior_samples)
+        _check_counts(q, q)
+        return custom_kernel_kl.independent_kl_normal_prior(q, keys, q[0].shape[0], prior.stddev)
+    priors = [
+        prior(samples.shape, key) for samples, key in zip(posterior_samples, keys, strict=True)
+    ]
+    return kernel_kl(posterior_samples, priors, estimator, implementation)
+
+
+def _use_custom_op(estimator, implementation):
+    """Whether the C++ operation computes the estimate; loads its library if so."""
     _check_choice("estimator", estimator, ESTIMATORS)
     _check_choice("implementation", implementation, IMPLEMENTATIONS)
     if implementation == "custom_op":
-        raise NotImplementedError(
-            "This build of bayes_by_hypernet has no custom op. Pass implementation='auto' or "
-            "'tensorflow'. Received: implementation='custom_op'"
-        )
-    q = _as_matrices("posterior_samples", posterior_samples)
-    dtype = tf.float64 if any(piece.dtype == tf.float64 for piece in q) else tf.float32
-    p = _as_matrices("prior_samples", prior_samples)
-    _check_counts(q, p)
-    q = [tf.cast(piece, dtype) for piece in q]
-    p = [tf.cast(piece, dtype) for piece in p]
-    if estimator == "full":
-        return tensorflow_kernel_kl.full_kl(q, p)
-    return tensorflow_kernel_kl.independent_kl(_joined(q), _joined(p))
+        if estimator == "full":
+            raise ValueError(
+                "Argument `implementation` must be 'auto' or 'tensorflow' with estimator='full', "
+                "which has no C++ operation. Received: implementation='custom_op'"
+            )
+        return library.require() is not None
+    if implementation == "tensorflow" or estimator == "full":
+        return False
+    if library.choice() == "auto" and (_inside_xla() or _accelerators()):
+        return False
+    return library.load() is not None
+
+
+def _inside_xla():
+    """Whether the graph being traced is for XLA, which cannot compile the C++ operation."""
+    graph = tf.compat.v1.get_default_graph()
+    return control_flow_util.GraphOrParentsInXlaContext(graph)
+
+
+def _accelerators():
+    return tf.config.list_logical_devices("GPU") + tf.config.list_logical_devices("TPU")
 
 
 def _joined(pieces):
@@ -112,6 +174,13 @@ def _as_matrices(name, samples):
             f"Received: shapes={[tuple(piece.shape) for piece in samples]}"
         )
     return matrices
+
+
+def _posterior_matrices(samples):
+    """`_as_matrices` of the posterior samples, in float64 where one of them is, else float32."""
+    pieces = _as_matrices("posterior_samples", samples)
+    dtype = tf.float64 if any(piece.dtype == tf.float64 for piece in pieces) else tf.float32
+    return [tf.cast(piece, dtype) for piece in pieces]
 
 
 def _check_choice(name, value, choices):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.divergences import kernel_kl
+from bayes_by_hypernet.divergences import kernel_kl_to_prior
 from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel, check_hidden_units
 from bayes_by_hypernet.layers.kinds import Conv2DKind, DenseKind
 from bayes_by_hypernet.layers.variational import VariationalLayer
@@ -118,8 +118,7 @@ class HypernetLayer(VariationalLayer):
 
     def _kl(self, weights):
         key = randomness.next_key(self.prior_seed_generator)
-        priors = [self.prior(w.shape, randomness.fold_in(key, i)) for i, w in enumerate(weights)]
-        return kernel_kl(weights, priors, estimator=self.kl_estimator)
+        return kernel_kl_to_prior(weights, self.prior, key, self.kl_estimator)
 
     def get_config(self):
         config = {

@@ -86,8 +86,15 @@ class Method(abc.ABC):
         return sum(math.prod(variable.shape) for variable in self.trainable_variables)
 
     @abc.abstractmethod
-    def edges(self, key):
-        """Returns the edges of one step, a list of tensors; differentiable in the variables."""
+    def edges(self, key, multiply=None):
+        """Returns the edges of one step, a list of tensors; differentiable in the variables.
+
+        Args:
+            key: Stateless seed of the step.
+            multiply: Function of activations `(rank, rows)` and a kernel, a Keras variable
+                `(rows, columns)`, that stands for their product where a method has such: an
+                optimiser's, which may update the kernel when the tape goes back over it.
+        """
 
     @abc.abstractmethod
     def training_logits(self, images, labels, edges, key):

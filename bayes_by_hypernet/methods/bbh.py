@@ -132,13 +132,13 @@ class BayesByHypernet(Method):
         shape = (num_samples, self.options.noise_dim)
         return [tf.random.stateless_normal(shape, key) for key in keys]
 
-    def generate(self, noise):
+    def generate(self, noise, multiply=None):
         """Returns weight samples `(n, *shape)` of every tensor: w = G(z), in network order."""
-        weights = [g(z) for g, z in zip(self.hypernetworks, noise, strict=True)]
+        weights = [g(z, multiply=multiply) for g, z in zip(self.hypernetworks, noise, strict=True)]
         return weights[0] if self.options.architecture == "single" else weights
 
-    def edges(self, key):
-        return self.generate(self.noise(self.options.num_kl_samples, key))
+    def edges(self, key, multiply=None):
+        return self.generate(self.noise(self.options.num_kl_samples, key), multiply)
 
     def training_logits(self, images, labels, edges, key):
         return tf.stack(

@@ -83,7 +83,7 @@ class Ensemble(Method):
     def trainable_variables(self):
         return [v for member in self._members.values() for v in member.trainable_variables]
 
-    def edges(self, key):
+    def edges(self, key, multiply=None):
         raise TypeError("An ensemble is trained member by member: use `members`.")
 
     training_logits = kl = edges

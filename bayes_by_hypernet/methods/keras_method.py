@@ -27,7 +27,7 @@ class KerasMethod(Method):
         self.trainable_variables = self.keras_model.trainable_variables
         self.input_shape = network.input_shape
 
-    def edges(self, key):
+    def edges(self, key, multiply=None):
         return [tf.convert_to_tensor(variable.value) for variable in self.trainable_variables]
 
     def training_logits(self, images, labels, edges, key):

@@ -76,12 +76,23 @@ def load():
     chosen = choice()
     if chosen == "tensorflow":
         return None
-    module, found = _find()
-    if module is None and chosen == "custom_op":
+    return require() if chosen == "custom_op" else _find()[0]
+
+
+def require():
+    """Returns the module of the C++ operations.
+
+    Raises:
+        ValueError: If `$BBH_KERNEL_KL` is none of `CHOICES`.
+        RuntimeError: If there is no library, or `$BBH_KERNEL_KL` is `tensorflow`; says why.
+    """
+    found = status()
+    if not found.active:
         raise RuntimeError(
-            f"{ENVIRONMENT_VARIABLE}=custom_op, but there are no C++ operations. {found.reason}"
+            f"There are no C++ operations, which were asked for by implementation='custom_op' or "
+            f"{ENVIRONMENT_VARIABLE}=custom_op. {found.reason}"
         )
-    return module
+    return _find()[0]
 
 
 def status() -> Status:

@@ -120,7 +120,7 @@ class Trainer:
                 stays.
         """
         step = int(self.step.numpy())
-        batches = iter(self._distributed_batches(step))
+        batches = iter(self.batches(step))
         progress = ProgressBar(
             step, self.total_steps, self.num_train_examples, self.name, self.chief
         )
@@ -136,7 +136,7 @@ class Trainer:
                 epoch, epoch_step = divmod(step, self.steps_per_epoch)
                 num_steps = min(self.plan.steps_per_call, self.steps_per_epoch - epoch_step)
                 timer.start()
-                terms = self._run_steps(batches, tf.constant(num_steps, tf.int64)).numpy()
+                terms = self.run_steps(batches, tf.constant(num_steps, tf.int64)).numpy()
                 timer.stop(num_steps)
                 self._check_finite(step, terms)
                 step += num_steps
@@ -162,7 +162,9 @@ class Trainer:
                 self._scalars.close()
         return history.epochs if history else []
 
-    def _distributed_batches(self, first_step):
+    def batches(self, first_step):
+        """Returns the distributed dataset of the batches of all steps from `first_step` on."""
+
         def dataset(context):
             replicas_here = context.num_replicas_in_sync // context.num_input_pipelines
             first = context.input_pipeline_id * replicas_here
@@ -179,8 +181,13 @@ class Trainer:
         return self.strategy.distribute_datasets_from_function(dataset)
 
     @tf.function
-    def _run_steps(self, batches, num_steps):
-        """Runs `num_steps` steps; returns their terms, float32 `(num_steps, 4)`."""
+    def run_steps(self, batches, num_steps):
+        """Runs `num_steps` steps; returns their terms, float32 `(num_steps, 4)`.
+
+        Args:
+            batches: Iterator over `batches`.
+            num_steps: Scalar tensor, int64.
+        """
         terms = tf.TensorArray(tf.float32, tf.cast(num_steps, tf.int32), element_shape=(4,))
         for i in tf.range(tf.cast(num_steps, tf.int32)):
             step = self.step.read_value()
@@ -197,7 +204,12 @@ class Trainer:
     def _replica_step(self, batch, step):
         key = self._key(step)
         terms, gradients = objective.gradients(
-            self.method, *batch, key, self._kl_scale(step), self.plan.batch_size
+            self.method,
+            *batch,
+            key,
+            self._kl_scale(step),
+            self.plan.batch_size,
+            self.optimizer.multiply,
         )
         self.optimizer.apply_local(gradients, self.method.trainable_variables)
         return tf.stack(terms)

@@ -30,7 +30,7 @@ class NonFiniteLossError(FloatingPointError):
     """A term of the loss became NaN or infinite."""
 
 
-def gradients(method, images, labels, key, kl_scale, batch_size):
+def gradients(method, images, labels, key, kl_scale, batch_size, multiply=None):
     """Returns the `Terms` of one step and the gradients of the loss, equal on every replica.
 
     To be called in a replica context. The likelihood's gradient with respect to the edges is
@@ -45,10 +45,13 @@ def gradients(method, images, labels, key, kl_scale, batch_size):
             the network draws is keyed by the replica as well.
         kl_scale: What the KL is multiplied by: `temperature * anneal / N`.
         batch_size: Global batch size.
+        multiply: Of `Method.edges`; a kernel that going back over it updates has the gradient
+            None.
     """
     context = tf.distribute.get_replica_context()
     with tf.GradientTape() as generation:
-        edges = method.edges(key)
+        # Clipping needs the gradients themselves.
+        edges = method.edges(key, None if method.adversarial_kl else multiply)
     with tf.GradientTape() as likelihood:
         likelihood.watch(edges)
         replica_key = randomness.fold_in(key, context.replica_id_in_sync_group)

@@ -1,7 +1,9 @@
-"""Keras's Adam over TensorFlow's fused kernel: one pass over each variable, not several."""
+"""Keras's Adam over fused kernels: one pass over each variable and its moments, not several."""
 
 import keras
 import tensorflow as tf
+
+from bayes_by_hypernet.ops import library, outer_product
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -9,45 +11,113 @@ class FusedAdam(keras.optimizers.Adam):
     """`keras.optimizers.Adam` with `ResourceApplyAdam` as its update; same result to rounding.
 
     A drop-in optimiser for `compile`. A loop whose gradients are already the same on every
-    replica calls `apply_local`, which exchanges nothing.
+    replica calls `apply_local`, which exchanges nothing. Such a loop can also have a product with
+    a large matrix by `multiply`: the matrix is then updated as the tape goes back over the
+    product, and its gradient never exists. Moments and checkpoints are the same on every path.
     """
 
     def build(self, variables):
         super().build(variables)
         if self.amsgrad:
             raise ValueError("FusedAdam has no AMSGrad. Received: amsgrad=True")
+        self._updated_in_backward = set()
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
         self._fused_update(index, gradient, variable, learning_rate)
 
+    def multiply(self, left, kernel):
+        """Returns `left @ kernel`; where that is faster, going back over it updates the kernel.
+
+        For gradients that are equal on every replica, and for one product with each kernel in a
+        step, followed by `apply_local`. The fast path needs the C++ operations, a kernel on a CPU
+        and few rows; elsewhere the kernel gets a gradient as ever.
+
+        Args:
+            left: Tensor `(rank, rows)`.
+            kernel: Keras variable `(rows, columns)` that the optimiser was built with.
+        """
+        variable = kernel.value
+        if not self._can_update_in_backward(left, variable):
+            return tf.matmul(left, tf.convert_to_tensor(variable))
+        self._updated_in_backward.add(self._get_variable_index(kernel))
+
+        @tf.custom_gradient
+        def product(left):
+            def update(right):
+                return self._outer_product_update(kernel, left, right)
+
+            return outer_product.thin_product(left, variable), update
+
+        return product(left)
+
     def apply_local(self, gradients, variables):
         """Updates this replica's copy of each variable from gradients that are equal everywhere.
 
         Args:
-            gradients: Tensors, already summed over replicas.
+            gradients: Tensors, already summed over replicas; None for a kernel that going back
+                over `multiply` has updated.
             variables: The Keras variables that the optimiser was built with, in that order.
+
+        Raises:
+            ValueError: If another variable has no gradient.
         """
         # A variable that is still being read is copied when it is written: wait for the readers.
-        with tf.control_dependencies(gradients):
+        with tf.control_dependencies([g for g in gradients if g is not None]):
             for index, (gradient, variable) in enumerate(zip(gradients, variables, strict=True)):
-                self._fused_update(index, gradient, variable.value, self.learning_rate)
+                if gradient is not None:
+                    self._fused_update(index, gradient, variable.value, self.learning_rate)
+                elif index not in self._updated_in_backward:
+                    raise ValueError(f"The variable {variable.path!r} has no gradient.")
         self.iterations.assign_add(1)
+
+    def _can_update_in_backward(self, left, variable):
+        return (
+            left.shape[0] is not None
+            and left.shape[0] <= outer_product.MAX_RANK
+            and left.dtype == variable.dtype
+            and left.dtype in (tf.float32, tf.float64)
+            and "CPU" in variable.device
+            and library.load() is not None
+        )
+
+    def _outer_product_update(self, kernel, left, right):
+        index = self._get_variable_index(kernel)
+        rate, beta_1, beta_2, epsilon, beta_1_power, beta_2_power = self._settings(left.dtype)
+        return outer_product.apply_outer_product_adam(
+            kernel.value,
+            self._momentums[index].value,
+            self._velocities[index].value,
+            left,
+            right,
+            rate * tf.sqrt(1 - beta_2_power) / (1 - beta_1_power),
+            beta_1,
+            beta_2,
+            epsilon,
+        )
 
     def _fused_update(self, index, gradient, variable, learning_rate):
         dtype = variable.dtype
-        step = tf.cast(self.iterations.value + 1, dtype)
-        beta_1, beta_2 = tf.cast(self.beta_1, dtype), tf.cast(self.beta_2, dtype)
+        _, beta_1, beta_2, epsilon, beta_1_power, beta_2_power = self._settings(dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
-            beta1_power=beta_1**step,
-            beta2_power=beta_2**step,
+            beta1_power=beta_1_power,
+            beta2_power=beta_2_power,
             lr=tf.cast(learning_rate, dtype),
             beta1=beta_1,
             beta2=beta_2,
-            epsilon=tf.cast(self.epsilon, dtype),
+            epsilon=epsilon,
             grad=tf.cast(gradient, dtype),
             use_locking=False,
         )
+
+    def _settings(self, dtype):
+        """Returns learning rate, betas, epsilon, and the betas to the power of this step."""
+        step = tf.cast(self.iterations.value + 1, dtype)
+        rate, beta_1, beta_2, epsilon = (
+            tf.cast(value, dtype)
+            for value in (self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
+        )
+        return rate, beta_1, beta_2, epsilon, beta_1**step, beta_2**step

@@ -32,7 +32,7 @@ def _record(method):
     seen = []
     for generator in method.hypernetworks:
         call = generator.call
-        generator.call = lambda z, call=call: seen.append(z.numpy()) or call(z)
+        generator.call = lambda z, multiply=None, call=call: seen.append(z.numpy()) or call(z)
     return seen
 
 

@@ -257,14 +257,14 @@ class TestFailure:
 
 def _spy(trainer, see):
     """Has `see` called with the terms of every call, `(num_steps, 4)`."""
-    run_steps = trainer._run_steps
+    run_steps = trainer.run_steps
 
     def spied(batches, num_steps):
         terms = run_steps(batches, num_steps)
         see(terms.numpy())
         return terms
 
-    trainer._run_steps = spied
+    trainer.run_steps = spied
 
 
 def _interrupt_after(trainer, num_calls):

@@ -1,0 +1,229 @@
+"""Times a training step of LeNet, for every method and architecture of the paper's tables.
+
+    python benchmarks/train_step.py --json=benchmarks/train_step.json
+
+Each row runs in a process of its own, in turns with what it is compared with there:
+
+- map: the step of MAP, whose ratio the tables show; for MAP itself Keras's `fit`, same model;
+- plain: the same step of BbH with Eq. 2 written out, prior samples from `tf.random.normal`, and
+  Keras's own Adam;
+- limit: the bytes that must move (every parameter is read once forward, then it and Adam's two
+  moments are read and written) over the bandwidth that NumPy reaches in the same process.
+
+Batches of 100 random images. Of an ensemble one member's step. Memory is the peak of the process
+over that of TensorFlow with a MAP model, beside parameters and moments. Idle machines only.
+"""
+
+import argparse
+import functools
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import measure
+import numpy as np
+import tensorflow as tf
+
+from bayes_by_hypernet import configuration, protocols
+from bayes_by_hypernet.data.examples import Examples
+from bayes_by_hypernet.tables.paper import PAPER_ROWS
+from bayes_by_hypernet.training import FusedAdam, Plan, Trainer
+
+MAP = next(row for row in PAPER_ROWS if row.method == "map")
+IMAGE_SHAPE = (28, 28, 1)
+
+
+def parse_arguments():
+    labels = [row.label for row in PAPER_ROWS]
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog="Rows: " + "; ".join(labels)
+    )
+    parser.add_argument("--rows", default="", help="only rows whose label contains this")
+    parser.add_argument("--repetitions", type=int, default=7, help="of each, after a warm-up")
+    parser.add_argument("--steps", type=int, default=10, help="steps of one repetition")
+    parser.add_argument("--hidden_units", type=int, nargs="+", help="of the hypernetworks")
+    parser.add_argument("--json", help="also write the numbers to this file")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)  # label and protocol
+    return parser.parse_args()
+
+
+class PlainAdam(keras.optimizers.Adam):
+    """Keras's own Adam as `Trainer` calls an optimiser."""
+
+    multiply = None
+
+    def apply_local(self, gradients, variables):
+        self.apply(gradients, variables)
+
+
+def plain_kl(samples, key):
+    """Eq. 2 written out, on all weights joined."""
+    del key
+    joined = tf.concat([tf.reshape(s, (s.shape[0], -1)) for s in samples], axis=1)
+    return measure.plain_formula(joined, tf.random.normal(joined.shape))
+
+
+def examples():
+    rng = np.random.default_rng(0)
+    count = 100 * protocols.BATCH_SIZE
+    images = rng.random((count, *IMAGE_SHAPE), np.float32)
+    return Examples(images, rng.integers(0, 10, count))
+
+
+def make_config(row, protocol, hidden_units=None):
+    settings = row.settings(protocol)
+    if hidden_units and "hidden_units" in settings:
+        settings["hidden_units"] = tuple(hidden_units)
+    return configuration.resolve(
+        row.network, method=row.method, dataset="embedded", protocol=protocol, **settings
+    )[0]
+
+
+def make_step(config, steps, optimizer=FusedAdam, kl=None):
+    """Returns a function that runs `steps` training steps, and the method."""
+    method = next(iter(config.make_method().members.values()))
+    if kl:
+        method.estimator = kl
+    # Long enough for every repetition; a step far from the start has no annealing left.
+    plan = Plan(10**6, config.batch_size, config.seed, 0, 0)
+    make_optimizer = functools.partial(
+        optimizer, config.learning_rate, epsilon=protocols.ADAM_EPSILON
+    )
+    trainer = Trainer(
+        method,
+        make_optimizer,
+        examples(),
+        plan,
+        tempfile.gettempdir(),
+        tf.distribute.get_strategy(),
+    )
+    batches = iter(trainer.batches(0))
+    return lambda: trainer.run_steps(batches, tf.constant(steps, tf.int64)).numpy(), method
+
+
+def make_keras_fit(config, steps):
+    """Returns a function that fits MAP's Keras model for `steps` steps, weight decay included."""
+    model = config.make_method().keras_model
+    size = steps * config.batch_size
+    decay = 0.5 / len(examples().labels)
+    kernels = [v for v in model.trainable_variables if v.path.endswith("kernel")]
+
+    def loss(labels, logits):
+        nll = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        return nll + decay * sum(tf.reduce_sum(tf.square(v.value)) for v in kernels)
+
+    model.compile(keras.optimizers.Adam(config.learning_rate), loss)
+    data = tf.data.Dataset.from_tensor_slices(
+        (examples().images[:size], examples().labels[:size])
+    ).batch(config.batch_size)
+    return lambda: model.fit(data, verbose=0)
+
+
+def peak_memory():
+    """Returns the largest memory that this process has had so far, in bytes."""
+    with open("/proc/self/status") as lines:
+        line = next(line for line in lines if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+
+def measure_row(row, protocol, steps, repetitions, hidden_units):
+    """Returns the numbers of one row."""
+    config = make_config(row, protocol, hidden_units)
+    reference, _ = make_step(make_config(MAP, protocol), steps)
+    reference()
+    gc.collect()
+    without = peak_memory()
+    ours, method = make_step(config, steps)
+    ours()
+    ours()
+    peak = peak_memory() - without
+    variants = {"ours": ours}
+    if row is MAP:
+        variants["map"] = make_keras_fit(config, steps)
+    else:
+        variants["map"] = reference
+    if row.method == "bbh":
+        variants["plain"] = make_step(config, steps, PlainAdam, plain_kl)[0]
+    seconds = measure.in_turns(variants, repetitions)
+    seconds = {name: [s / steps for s in values] for name, values in seconds.items()}
+    bandwidth = measure.bandwidth()
+    parameter_bytes = 4 * method.num_parameters
+    return {
+        **config.flat(),
+        "label": row.label,
+        "ms_per_step": measure.milliseconds(seconds["ours"])[0],
+        "seconds": seconds,
+        "bandwidth": bandwidth,
+        "limit_ms": 1000 * 7 * parameter_bytes / bandwidth,
+        "parameters_and_moments": 3 * parameter_bytes,
+        "peak_bytes": peak,
+    }
+
+
+def cells(entry):
+    median, quartiles = measure.milliseconds(entry["seconds"]["ours"])
+    others = {name: measure.milliseconds(s)[0] for name, s in entry["seconds"].items()}
+    limit = entry["limit_ms"]
+    return [
+        entry["label"] + (" (paper: all weights)" if entry["protocol"] == "paper" else ""),
+        f"{median:.1f}",
+        quartiles,
+        f"{others['map']:.1f}",
+        f"{median / others['map']:.2f}",
+        f"{median / others['plain']:.2f}" if "plain" in others else "",
+        f"{limit:.1f}",
+        f"{median / limit:.2f}",
+        f"{entry['bandwidth'] / 1e9:.0f}",
+        f"{entry['parameters_and_moments'] / 1e9:.2f}",
+        f"{entry['peak_bytes'] / 1e9:.2f}",
+    ]
+
+
+HEADER = (
+    "Row;ms per step;quartiles;map or fit [ms];ratio;ratio to plain;limit [ms];ratio to limit;"
+    "GB/s;parameters + moments [GB];peak [GB]"
+).split(";")
+
+
+def in_child(row, protocol, arguments):
+    """Measures a row in a process of its own."""
+    command = [sys.executable, __file__, "--child", row.label, protocol]
+    command += [f"--repetitions={arguments.repetitions}", f"--steps={arguments.steps}"]
+    if arguments.hidden_units:
+        command += ["--hidden_units", *map(str, arguments.hidden_units)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def main():
+    arguments = parse_arguments()
+    if arguments.child:
+        label, protocol = arguments.child
+        row = next(row for row in PAPER_ROWS if row.label == label)
+        settings = (arguments.steps, arguments.repetitions, arguments.hidden_units)
+        print(json.dumps(measure_row(row, protocol, *settings)))
+        return
+    entries = []
+    for row in PAPER_ROWS:
+        if arguments.rows not in row.label:
+            continue
+        # The protocols differ in the step's cost only where they differ in its settings.
+        same = row.settings("quick") == row.settings("paper")
+        for protocol in ["quick"] if same else ["quick", "paper"]:
+            started = time.perf_counter()
+            entries.append(in_child(row, protocol, arguments))
+            seconds = time.perf_counter() - started
+            print(f"{row.label}: {entries[-1]['ms_per_step']:.1f} ms ({seconds:.0f} s)", flush=True)
+    title = "Training step of LeNet, batches of 100 images: medians"
+    measure.report(title, HEADER, map(cells, entries), arguments.json, steps=entries)
+
+
+if __name__ == "__main__":
+    main()
