@@ -5,8 +5,8 @@
 Each row runs in a process of its own, in turns with what it is compared with there:
 
 - map: the step of MAP, whose ratio the tables show; for MAP itself Keras's `fit`, same model;
-- plain: the same step of BbH with Eq. 2 written out, prior samples from `tf.random.normal`, and
-  Keras's own Adam;
+- formula: the same step of BbH with Eq. 2 written out and prior samples from `tf.random.normal`;
+- plain: the same with Keras's own Adam too;
 - limit: the bytes that must move (every parameter is read once forward, then it and Adam's two
   moments are read and written) over the bandwidth that NumPy reaches in the same process.
 
@@ -150,6 +150,7 @@ def measure_row(row, protocol, steps, repetitions, hidden_units):
     else:
         variants["map"] = reference
     if row.method == "bbh":
+        variants["formula"] = make_step(config, steps, kl=plain_kl)[0]
         variants["plain"] = make_step(config, steps, PlainAdam, plain_kl)[0]
     seconds = measure.in_turns(variants, repetitions)
     seconds = {name: [s / steps for s in values] for name, values in seconds.items()}
@@ -177,7 +178,10 @@ def cells(entry):
         quartiles,
         f"{others['map']:.1f}",
         f"{median / others['map']:.2f}",
-        f"{median / others['plain']:.2f}" if "plain" in others else "",
+        *(
+            f"{median / others[name]:.2f}" if name in others else ""
+            for name in ("formula", "plain")
+        ),
         f"{limit:.1f}",
         f"{median / limit:.2f}",
         f"{entry['bandwidth'] / 1e9:.0f}",
@@ -187,8 +191,8 @@ def cells(entry):
 
 
 HEADER = (
-    "Row;ms per step;quartiles;map or fit [ms];ratio;ratio to plain;limit [ms];ratio to limit;"
-    "GB/s;parameters + moments [GB];peak [GB]"
+    "Row;ms per step;quartiles;map or fit [ms];ratio;ratio to formula;ratio to plain;limit [ms];"
+    "ratio to limit;GB/s;parameters + moments [GB];peak [GB]"
 ).split(";")
 
 

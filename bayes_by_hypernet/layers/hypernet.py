@@ -9,6 +9,7 @@ from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel, ch
 from bayes_by_hypernet.layers.kinds import Conv2DKind, DenseKind
 from bayes_by_hypernet.layers.variational import VariationalLayer
 from bayes_by_hypernet.noise import AuxiliaryNoise
+from bayes_by_hypernet.ops import library
 from bayes_by_hypernet.priors import NormalPrior
 
 
@@ -50,6 +51,10 @@ class HypernetLayer(VariationalLayer):
             bias_seed = None if seed is None else (seed ^ 0x5DEECE66) & 0x7FFFFFFF
             self.bias_noise = self._make_noise("bias_noise", bias_seed)
         self.prior_seed_generator = keras.random.SeedGenerator(seed)
+        # Left to itself the KL avoids the C++ operation inside XLA; insisted on, XLA is avoided:
+        # Keras asks this where `compile` may choose `jit_compile` itself.
+        forced = kl_estimator == "independent" and library.choice() == "custom_op"
+        self.supports_jit = not forced
 
     def _make_noise(self, name, seed):
         return AuxiliaryNoise(
