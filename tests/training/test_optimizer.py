@@ -1,11 +1,15 @@
-"""FusedAdam against Keras's own Adam."""
+"""FusedAdam against Keras's own Adam, with and without updates as the tape goes back."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from bayes_by_hypernet import HypernetworkKernel
+from bayes_by_hypernet.ops.outer_product import MAX_RANK
 from bayes_by_hypernet.training import FusedAdam
+
+SHAPE, NUM_SAMPLES, NOISE_DIM = (3, 3, 2, 7), 5, 2
 
 
 def _variables():
@@ -42,3 +46,159 @@ class TestFusedAdam:
         optimizer = FusedAdam(amsgrad=True)
         with pytest.raises(ValueError, match="amsgrad=True"):
             optimizer.build(_variables())
+
+
+def _generator(num_slices=1, dtype=None):
+    generator = HypernetworkKernel(SHAPE, (4, 8), num_slices, dtype=dtype, name="g")
+    generator.build((None, NOISE_DIM))
+    rng = np.random.default_rng(2)
+    for variable in generator.trainable_variables:
+        variable.assign(0.3 * rng.normal(size=variable.shape))
+    return generator
+
+
+def _recorded(num_steps):
+    """Noise and the gradient of a loss with respect to the weights, of each step."""
+    rng = np.random.default_rng(3)
+    return [
+        (
+            tf.constant(rng.normal(size=(NUM_SAMPLES, NOISE_DIM)), tf.float32),
+            tf.constant(rng.normal(size=(NUM_SAMPLES, *SHAPE)), tf.float32),
+        )
+        for _ in range(num_steps)
+    ]
+
+
+def _step(generator, optimizer, z, weight_gradient):
+    """Returns the gradients of one step that ends in `apply_local`."""
+    with tf.GradientTape() as tape:
+        weights = generator(z, multiply=optimizer.multiply)
+    variables = generator.trainable_variables
+    gradients = tape.gradient(
+        weights, [v.value for v in variables], tf.cast(weight_gradient, weights.dtype)
+    )
+    optimizer.apply_local(gradients, variables)
+    return gradients
+
+
+def _built(generator):
+    optimizer = FusedAdam(1e-2, epsilon=1e-5, name="adam")
+    optimizer.build(generator.trainable_variables)
+    return optimizer
+
+
+def _index_of_kernel(generator):
+    [index] = [
+        i for i, v in enumerate(generator.trainable_variables) if v.path.endswith("output/kernel")
+    ]
+    return index
+
+
+class TestMultiply:
+    @pytest.mark.usefixtures("cpp_operations")
+    @pytest.mark.parametrize("num_slices", [1, 7])
+    @pytest.mark.parametrize("graph", [False, True])
+    def test_twenty_steps_equal_keras_adam_with_a_tape(self, graph, num_slices):
+        ours, theirs = _generator(num_slices), _generator(num_slices)
+        fused, plain = _built(ours), keras.optimizers.Adam(1e-2, epsilon=1e-5)
+        variables = theirs.trainable_variables
+        plain.build(variables)
+        index = _index_of_kernel(ours)
+
+        def step(z, weight_gradient):
+            gradients = _step(ours, fused, z, weight_gradient)
+            # 35 rows of the factors for 7 slices are too many.
+            assert (gradients[index] is None) == (num_slices == 1)
+            assert all(g is not None for i, g in enumerate(gradients) if i != index)
+
+        step = tf.function(step) if graph else step
+        for z, weight_gradient in _recorded(20):
+            step(z, weight_gradient)
+            with tf.GradientTape() as tape:
+                weights = theirs(z)
+            values = [v.value for v in variables]
+            plain.apply(tape.gradient(weights, values, weight_gradient), variables)
+        assert int(fused.iterations.value) == 20
+        for a, b in zip(ours.trainable_variables, variables, strict=True):
+            # Rounding of 20 float32 updates of about 1e-2 each; some gradients are sums of 5 terms
+            # that nearly cancel, and the first steps depend on little but their sign.
+            np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5)
+
+    @pytest.mark.usefixtures("cpp_operations")
+    def test_moments_are_the_same_variables_on_either_path(self, monkeypatch):
+        results = []
+        for choice in ("auto", "tensorflow"):
+            monkeypatch.setenv("BBH_KERNEL_KL", choice)
+            generator = _generator()
+            optimizer = _built(generator)
+            for z, weight_gradient in _recorded(3):
+                _step(generator, optimizer, z, weight_gradient)
+            results.append({v.path: v.numpy() for v in optimizer.variables})
+        assert list(results[0]) == list(results[1])
+        for path, moment in results[0].items():
+            # float32 sums in another order, of gradients below 10.
+            np.testing.assert_allclose(moment, results[1][path], rtol=1e-5, atol=1e-5)
+            assert np.any(moment), path
+
+    @pytest.mark.usefixtures("cpp_operations")
+    def test_the_gradient_is_of_the_kernel_before_its_update(self):
+        kernel = keras.Variable(np.random.default_rng(0).normal(size=(4, 30)), dtype="float32")
+        before = kernel.numpy()
+        optimizer = FusedAdam(1.0)
+        optimizer.build([kernel])
+        left, right = (tf.random.stateless_normal((3, k), [k, 0]) for k in (4, 30))
+        with tf.GradientTape() as tape:
+            tape.watch(left)
+            product = optimizer.multiply(left, kernel)
+        np.testing.assert_allclose(product, left @ before, rtol=1e-5, atol=1e-5)  # float32
+        np.testing.assert_array_equal(kernel.numpy(), before)  # until the tape goes back
+        gradient = tape.gradient(product, left, right)
+        np.testing.assert_allclose(gradient, right @ before.T, rtol=1e-5, atol=1e-5)  # float32
+        # Adam's first step is the rate times the gradient's sign.
+        sign = np.sign(np.transpose(left) @ right)
+        np.testing.assert_allclose(before - kernel.numpy(), sign, atol=1e-3)
+
+    @pytest.mark.parametrize(
+        "choice, rank, dtype",
+        [
+            ("tensorflow", 3, "float32"),
+            ("auto", MAX_RANK + 1, "float32"),
+            ("auto", 3, "float16"),
+            ("auto", 3, "bfloat16"),
+            ("auto", None, "float32"),
+        ],
+    )
+    def test_falls_back_to_an_ordinary_gradient(self, choice, rank, dtype, monkeypatch):
+        monkeypatch.setenv("BBH_KERNEL_KL", choice)
+        kernel = keras.Variable(np.random.default_rng(0).normal(size=(4, 30)), dtype=dtype)
+        before = kernel.numpy()
+        optimizer = FusedAdam()
+        optimizer.build([kernel])
+
+        @tf.function(input_signature=[tf.TensorSpec((rank, 4), dtype)])
+        def gradient(left):
+            with tf.GradientTape() as tape:
+                product = optimizer.multiply(left, kernel)
+            return tape.gradient(product, kernel.value)
+
+        left = tf.ones((rank or 3, 4), dtype)
+        np.testing.assert_array_equal(gradient(left), tf.fill((4, 30), left[:, 0].shape[0]))
+        np.testing.assert_array_equal(kernel.numpy(), before)
+
+    def test_a_layer_of_mixed_precision_has_an_ordinary_gradient(self):
+        generator = _generator(dtype="mixed_bfloat16")
+        gradients = _step(generator, _built(generator), *_recorded(1)[0])
+        assert {g.dtype for g in gradients} == {tf.float32}
+
+    @pytest.mark.parametrize("choice", ["auto", "tensorflow"])
+    def test_another_variable_without_a_gradient_is_named(self, choice, monkeypatch):
+        monkeypatch.setenv("BBH_KERNEL_KL", choice)
+        generator = _generator()
+        optimizer, variables = _built(generator), generator.trainable_variables
+        gradients = _step(generator, optimizer, *_recorded(1)[0])
+        others = {0, len(variables) - 1}
+        for index in others | ({_index_of_kernel(generator)} if choice == "tensorflow" else set()):
+            path = variables[index].path
+            missing = [None if i == index else g for i, g in enumerate(gradients)]
+            with pytest.raises(ValueError, match=f"'{path}' has no gradient"):
+                optimizer.apply_local(missing, variables)

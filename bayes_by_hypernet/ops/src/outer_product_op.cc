@@ -158,6 +158,10 @@ class ApplyOuterProductAdamOp : public OpKernel {
                 errors::InvalidArgument("left ", left.shape().DebugString(), " and right ",
                                         right.shape().DebugString(), " are no factors of (", rows,
                                         ", ", columns, ")"));
+    for (int i = 3; i < 7; ++i) {
+      OP_REQUIRES(context, TensorShapeUtils::IsScalar(context->input(i).shape()),
+                  errors::InvalidArgument("alpha, beta_1, beta_2 and epsilon must be scalars"));
+    }
     Tensor* left_gradient = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, left.shape(), &left_gradient));
     OuterProductAdam<T> all{left.dim_size(0), rows, columns};

@@ -104,7 +104,7 @@ void apply_adam(const OuterProductAdam<T>& a, const Tile<T>& tile, const T* grad
 
 template <typename T>
 void update(const OuterProductAdam<T>& a) {
-  alignas(64) T gradient[kAdamTile];
+  alignas(64) T gradient[kAdamTile] = {};  // what it stays where the rank is 0
   std::vector<T> left(a.rank), products(a.rank);
   for (int64_t row = a.first_row; row < a.last_row; ++row) {
     for (int64_t r = 0; r < a.rank; ++r) left[r] = a.left[r * a.rows + row];

@@ -142,7 +142,7 @@ inline Vector<float> over_root(Vector<float> x, Vector<float> y, float epsilon) 
 #ifdef __AVX2__
   // The estimate for 0 is infinite; a root of 1e-15 is as good as 0 beside any epsilon in use.
   constexpr float kTiny = 1e-30f;
-  y = y > kTiny ? y : kTiny;
+  y = y < kTiny ? kTiny : y;  // in this order NaN stays
 #ifdef __AVX512F__
   Vector<float> r = (Vector<float>)_mm512_rsqrt14_ps((__m512)y);
 #else
