@@ -182,12 +182,11 @@ class TestNormalPrior:
             nearest = p[np.abs(p).argmin(axis=0), range(width)].astype(np.float64)
             g = gradient[0].numpy().astype(np.float64)
             root = np.sqrt(np.maximum(1 - 16 * g**2 * twin.GUARD, 0))
-            # TensorFlow's sine and logarithm in float32 round otherwise, by some 1e-7 of the
-            # radius sqrt(-2 log u) < 6. Below the guard's 1e-4 the gradient falls again.
+            # TensorFlow's sine and logarithm in float32 round otherwise, by some units in the last
+            # place. Below the guard's 1e-4 the gradient falls again.
             far = np.abs(nearest) > 1e-3
-            np.testing.assert_allclose(
-                -(1 + root[far]) / (4 * g[far]), nearest[far], rtol=1e-5, atol=1e-6
-            )
+            # For float32 the gradient itself is one more such number.
+            np.testing.assert_allclose(-(1 + root[far]) / (4 * g[far]), nearest[far], rtol=1e-6)
             assert far.sum() > 0.8 * width - 1
 
     @pytest.mark.parametrize("dtype", DTYPES)
@@ -254,7 +253,8 @@ class TestDeterminism:
             """
             import test_custom_kernel_kl as tests
             for n, m in ((6, 7), (40, 30)):
-                show(*tests.both_forms(*tests.draw(n, m, (20_000, 3, 5_000), tests.np.float32)))
+                for dtype in tests.DTYPES:
+                    show(*tests.both_forms(*tests.draw(n, m, (20_000, 3, 5_000), dtype)))
             """
         )
         assert one == three

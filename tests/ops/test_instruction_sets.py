@@ -16,11 +16,12 @@ from bayes_by_hypernet.ops import build, kernel_kl, library
 
 EXPORTS = """
 #include "simd.h"
-#define BBH_EXPORT(T)                                                                             \\
-  extern "C" double kernel_kl_##T(const bbh::KernelKlTile<T>* a) { return BBH_ISA::kernel_kl(*a); } \\
-  extern "C" void adam_##T(const bbh::OuterProductAdam<T>* a) { BBH_ISA::outer_product_adam(*a); } \\
-  extern "C" void product_##T(const bbh::ThinProduct<T>* a) { BBH_ISA::thin_product(*a); }
-namespace bbh {
+using namespace bbh;
+#define BBH_EXPORT(T)                                                                 \\
+  double kernel_kl_##T(const KernelKlTile<T>* a) { return BBH_ISA::kernel_kl(*a); }   \\
+  void adam_##T(const OuterProductAdam<T>* a) { BBH_ISA::outer_product_adam(*a); }    \\
+  void product_##T(const ThinProduct<T>* a) { BBH_ISA::thin_product(*a); }
+extern "C" {
 BBH_EXPORT(float)
 BBH_EXPORT(double)
 }

@@ -239,3 +239,14 @@ def test_a_real_library(tmp_path):
     x86 = platform.machine() == "x86_64"
     assert names.split() == (["generic", "avx2", "avx512"] if x86 else ["generic"])
     assert path in report and names in report and "C++ operations   active" in report
+
+
+@pytest.mark.skipif(build.find_compiler() is None, reason="needs a C++ compiler")
+def test_the_library_of_this_package(monkeypatch):
+    # The tests of the operations skip where there are none: this one fails where there should be.
+    monkeypatch.delenv("BBH_KERNEL_KL", raising=False)
+    status = library.status()
+    assert status.active, status.reason
+    for name in ("independent_kl", "thin_product", "apply_outer_product_adam"):
+        assert callable(getattr(library.require(), f"bayes_by_hypernet_{name}"))
+    assert library.instruction_set() in build.INSTRUCTION_SETS

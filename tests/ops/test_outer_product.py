@@ -188,7 +188,7 @@ class TestAdam:
 
 
 class TestReaders:
-    """A tensor that was read before an update shares the variable's memory, and keeps its values."""
+    """A tensor read before an update shares the variable's memory, and keeps its values."""
 
     def test_eager(self):
         ours = variables(8, 300, np.float32)
