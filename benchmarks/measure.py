@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import statistics
+import subprocess
+import sys
 import threading
 import time
 
@@ -14,6 +16,8 @@ import tensorflow as tf
 
 from bayes_by_hypernet.experiment import hardware, versions
 from bayes_by_hypernet.tables import format_table
+
+tf.get_logger().setLevel("ERROR")  # it counts functions that are meant to be traced anew
 
 
 def plain_formula(q, p):
@@ -30,23 +34,29 @@ def plain_formula(q, p):
     return tf.reduce_sum(tf.reduce_mean(log_ratio, axis=0))
 
 
-def in_turns(variants, repetitions):
+def in_turns(variants, repetitions, max_seconds=float("inf"), warm_up=True):
     """Times functions without arguments in turns, so that a busy moment meets all of them.
 
     Args:
         variants: Dict, name to function; it returns when its work is done.
-        repetitions: Integer, of each, after one that is not counted (it traces and compiles).
+        repetitions: Integer, of each.
+        max_seconds: After so many no other round begins; there is one at least.
+        warm_up: Whether a round that is not counted comes first, which traces and compiles.
 
     Returns:
         Dict, name to the list of seconds.
     """
+    if warm_up:
+        for variant in variants.values():
+            variant()
     seconds = {name: [] for name in variants}
-    for repetition in range(repetitions + 1):
+    for _ in range(repetitions):
         for name, variant in variants.items():
             started = time.perf_counter()
             variant()
-            if repetition:
-                seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(time.perf_counter() - started)
+        if sum(map(sum, seconds.values())) > max_seconds:
+            break
     return seconds
 
 
@@ -75,6 +85,43 @@ def bandwidth(megabytes=800, repetitions=5):
     return 3 * total.nbytes / min(seconds)
 
 
+# Environment of a process that gives freed memory back, so that growing again is seen: with oneDNN
+# TensorFlow keeps it, and glibc keeps small blocks.
+FREE_AT_ONCE = {"TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
+
+
+def peak_memory(function):
+    """Returns by how many bytes this process grows at most while `function` runs.
+
+    None where the system does not say; Linux does. Exact with `FREE_AT_ONCE` only.
+    """
+    try:
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak becomes what there is now
+    except OSError:
+        return None
+    before = _status_bytes("VmRSS")
+    function()
+    return _status_bytes("VmHWM") - before
+
+
+def _status_bytes(name):
+    with open("/proc/self/status") as lines:
+        line = next(line for line in lines if line.startswith(name))
+    return 1024 * int(line.split()[1])
+
+
+def in_child(script, *arguments, environment=None):
+    """Runs a script in a process of its own; returns the JSON of the last line that it prints."""
+    process = subprocess.run(
+        [sys.executable, script, *map(str, arguments)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+    return json.loads(process.stdout.splitlines()[-1])
+
+
 def milliseconds(seconds):
     """Returns the median, and the quartiles as text, in milliseconds."""
     median = 1000 * statistics.median(seconds)
@@ -84,11 +131,26 @@ def milliseconds(seconds):
     return median, f"{1000 * low:.1f} - {1000 * high:.1f}"
 
 
-def report(title, header, rows, path=None, **contents):
-    """Prints a table, and writes `contents` to a JSON file with the machine and the versions."""
+def show(title, header, rows):
+    """Prints a table; returns it as files hold it."""
+    table = {"title": title, "header": list(header), "rows": [list(map(str, row)) for row in rows]}
     print(f"\n{title}\n{hardware()}, TensorFlow {tf.__version__}\n")
-    print(format_table(header, rows))
+    print(format_table(table["header"], table["rows"]), flush=True)
+    return table
+
+
+def write(path, tables, **contents):
+    """Writes a JSON file of `tables` and `contents`, with the machine and the versions.
+
+    `update_readme.py` shows the tables of such files in README.md. Nothing without a path.
+    """
     if path:
-        contents = {"hardware": hardware(), "versions": versions(), **contents}
-        pathlib.Path(path).write_text(json.dumps(contents, indent=2) + "\n")
+        about = {"hardware": hardware(), "versions": versions()}
+        contents = {"tables": tables, **about, **contents}
+        pathlib.Path(path).write_text(json.dumps(contents, indent=1) + "\n")
         print(f"Written to {path}")
+
+
+def report(title, header, rows, path=None, **contents):
+    """Shows a table and writes a file that has no other."""
+    write(path, [show(title, header, rows)], **contents)

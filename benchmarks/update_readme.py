@@ -1,6 +1,6 @@
 """Makes the benchmarks' tables in README.md anew, from the JSON files in this folder.
 
-    python benchmarks/update_readme.py
+Run as `python benchmarks/update_readme.py`.
 """
 
 import json
@@ -18,10 +18,12 @@ def blocks():
     found = {}
     for path in sorted(FOLDER.glob("*.json")):
         contents = json.loads(path.read_text())
-        about = f"{contents['title']}. {contents['hardware']}; "
-        about += f"TensorFlow {contents['versions']['tensorflow']}."
-        table = format_markdown(contents["header"], contents["rows"])
-        found[f"benchmark-{path.stem}"] = f"{about}\n\n{table}"
+        about = f"{contents['hardware']}; TensorFlow {contents['versions']['tensorflow']}."
+        tables = [
+            f"{table['title']}. {about}\n\n{format_markdown(table['header'], table['rows'])}"
+            for table in contents["tables"]
+        ]
+        found[f"benchmark-{path.stem}"] = "\n\n".join(tables)
     return found
 
 

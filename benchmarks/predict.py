@@ -1,0 +1,174 @@
+"""Times LeNet's prediction of 10,000 images with 100 posterior samples, for every method.
+
+    python benchmarks/predict.py --json=benchmarks/predict.json
+    python benchmarks/predict.py --methods map bbh_layerwise --num_images=1000
+
+Ours draws the samples and averages probabilities and entropies, as launchers do. In turns with it:
+
+- model(x): what one writes without it. For each sample the Keras model's call of each batch, whose
+  layers draw anew; for BbH a draw of one weight sample, then its logits for each batch. All
+  probabilities are collected and averaged;
+- map passes: as many passes of MAP's Keras model over the images, in a `tf.function`.
+
+Of these two at most ten passes are timed, and scaled. MAP has one sample, an ensemble ten.
+`limit` is the most that ours may take, in map passes. Drawing is timed apart, too. Batches of 1,000
+random images, weights as initialised. Medians; idle machines only.
+"""
+
+import argparse
+import gc
+
+import measure
+import numpy as np
+import tensorflow as tf
+
+from bayes_by_hypernet import methods, metrics, networks, randomness
+from bayes_by_hypernet.posterior import Posterior
+from bayes_by_hypernet.prediction import Predictor, categorical_prediction, sufficient_samples
+
+BATCH_SIZE = 1000
+MAX_PASSES = 10  # of a peer that are timed
+KEY = randomness.seed_key(1)
+# Name to method, its settings, and the target.
+CASES = {
+    "map": ("map", {}, None),
+    "dropout": ("dropout", {}, None),
+    "ensemble": ("ensemble", {}, None),
+    "bbb": ("bbb", {}, 2.6),
+    "mnf": ("mnf", {}, 2.6),
+    "bbh_layerwise": ("bbh", {"architecture": "layerwise"}, 1.2),
+    "bbh_sliced": ("bbh", {"architecture": "sliced"}, 1.2),
+    "bbh_single": ("bbh", {"architecture": "single"}, 1.2),
+}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--num_samples", type=int, default=100)
+    parser.add_argument("--num_images", type=int, default=10_000)
+    parser.add_argument("--hidden_units", type=int, nargs="+", help="of the hypernetworks")
+    parser.add_argument("--repetitions", type=int, default=2, help="of each, after a warm-up")
+    parser.add_argument("--json", help="also write the numbers to this file")
+    return parser.parse_args()
+
+
+def make_method(name, **options):
+    cls = methods.get(name)
+    return cls(networks.LENET, cls.Options(**options))
+
+
+def by_hand(method, batches, num_passes):
+    """Predicts with `num_passes` samples as one would without `bbh.predict`."""
+    probs = []
+    for i in range(num_passes):
+        model = _one_sample(method, i)
+        probs.append(np.concatenate([tf.nn.softmax(model(batch)) for batch in batches]))
+    mean = np.mean(probs, axis=0)
+    information = metrics.predictive_entropy(mean)
+    information -= np.mean([metrics.predictive_entropy(one) for one in probs], axis=0)
+    return mean, information
+
+
+def _one_sample(method, index):
+    """Returns a function from images to logits."""
+    members = list(method.members.values())
+    model = members[index % len(members)].keras_model
+    if model is not None:
+        return lambda images: model(images, training=False)
+    posterior = Posterior(method, config=None)
+    weights = {name: weight[0] for name, weight in posterior.sample(1).items()}
+    return lambda images: posterior.logits(images, weights)
+
+
+def time_case(case, images, batches, map_pass, arguments):
+    """Returns what the JSON file says of one method."""
+    name, options, limit = CASES[case]
+    if name == "bbh" and arguments.hidden_units:
+        options = {**options, "hidden_units": tuple(arguments.hidden_units)}
+    method = make_method(name, **options)
+    num_samples = sufficient_samples(method, arguments.num_samples)
+    num_passes = min(num_samples, MAX_PASSES)
+    predictor, draw = Predictor(method), tf.function(method.draw)
+
+    def ours():
+        (mean, entropy), _ = predictor(images, num_samples, KEY, BATCH_SIZE)
+        return categorical_prediction(mean, entropy)
+
+    def draw_all():
+        draws = draw(tf.constant(num_samples), KEY)
+        return [weights[0].numpy() for weights in draws.values()]
+
+    def map_passes():
+        for _ in range(num_passes):
+            map_pass()
+
+    predictor(images[: 2 * BATCH_SIZE], 1, KEY, BATCH_SIZE)  # traces, as the others do below
+    by_hand(method, batches[:1], 1)
+    draw_all()
+    variants = {
+        "ours": ours,
+        "drawing": draw_all,
+        "model(x)": lambda: by_hand(method, batches, num_passes),
+        "map passes": map_passes,
+    }
+    seconds = measure.in_turns(variants, arguments.repetitions, warm_up=False)
+    for peer in ("model(x)", "map passes"):
+        seconds[peer] = [value * num_samples / num_passes for value in seconds[peer]]
+    return {"case": case, "num_samples": num_samples, "limit": limit, "seconds": seconds}
+
+
+def cells(entry):
+    medians = {name: measure.milliseconds(s)[0] / 1000 for name, s in entry["seconds"].items()}
+    ours = medians["ours"]
+    return [
+        entry["case"],
+        entry["num_samples"],
+        *(f"{medians[name]:.2f}" for name in ("ours", "drawing", "model(x)")),
+        f"{medians['model(x)'] / ours:.2f}",
+        f"{medians['map passes']:.2f}",
+        f"{ours / medians['map passes']:.2f}",
+        entry["limit"] or "",
+    ]
+
+
+HEADER = [
+    "Method",
+    "samples",
+    "ours [s]",
+    "drawing [s]",
+    "model(x) [s]",
+    "model(x) / ours",
+    "map passes [s]",
+    "ours / map passes",
+    "limit",
+]
+
+
+def main():
+    arguments = parse_arguments()
+    rng = np.random.default_rng(0)
+    images = rng.random((arguments.num_images, *networks.LENET.input_shape), np.float32)
+    batches = [tf.constant(images[i : i + BATCH_SIZE]) for i in range(0, len(images), BATCH_SIZE)]
+    forward = tf.function(make_method("map").keras_model)
+
+    def map_pass():
+        for batch in batches:
+            logits = forward(batch)
+        return logits.numpy()
+
+    map_pass()
+    entries = []
+    for case in arguments.methods:
+        entries.append(time_case(case, images, batches, map_pass, arguments))
+        print(
+            f"{case}: {measure.milliseconds(entries[-1]['seconds']['ours'])[0]:.0f} ms", flush=True
+        )
+        gc.collect()
+    title = f"Prediction of {len(images):,} images: medians"
+    contents = {"num_images": len(images), "predictions": entries}
+    measure.report(title, HEADER, map(cells, entries), arguments.json, **contents)
+
+
+if __name__ == "__main__":
+    main()

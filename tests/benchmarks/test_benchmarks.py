@@ -1,0 +1,121 @@
+"""Every benchmark as a person starts it, on sizes that say nothing: what it prints and writes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bayes_by_hypernet.ops import library
+from bayes_by_hypernet.tables.formats import DASH, format_table
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+NUM_WEIGHTS = 431_080
+
+
+def _report(tmp_path, name, *flags):
+    """Runs a benchmark; returns the rows of its tables, a list each, and its JSON file."""
+    path = tmp_path / f"{name}.json"
+    process = subprocess.run(
+        [sys.executable, str(BENCHMARKS / f"{name}.py"), *flags, f"--json={path}"],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    contents = json.loads(path.read_text())
+    for text in (contents["hardware"], contents["versions"]["tensorflow"], f"Written to {path}"):
+        assert text in process.stdout
+    for table in contents["tables"]:
+        assert table["title"] in process.stdout
+        assert format_table(table["header"], table["rows"]) in process.stdout
+    return [table["rows"] for table in contents["tables"]], contents
+
+
+def _is_times(seconds, count):
+    return len(seconds) == count and min(seconds) > 0
+
+
+class TestKernelKL:
+    def test_times_every_variant_and_leaves_out_what_is_too_large(self, tmp_path):
+        sizes = ("--num_samples", "5", "--num_weights", "50", "5000000")
+        tables, contents = _report(tmp_path, "kernel_kl", *sizes, "--repetitions=1", "--memory")
+        small, large = contents["timings"]
+        names = ["plain", "plain, XLA", "TensorFlow"]
+        ops = ["op, given prior", "op"] if library.load() else []
+        assert list(small["seconds"]) == names + ops
+        assert list(large["seconds"]) == ["TensorFlow"] + ops  # 1.25e8 differences
+        assert all(_is_times(seconds, 1) for seconds in small["seconds"].values())
+        times, targets = tables
+        assert times[0][:2] == ["5", "50"] and float(times[0][2]) > 0
+        assert times[1][:4] == ["5", "5,000,000", DASH, DASH] and float(times[1][4]) > 0
+        assert targets == contents["memory"] == []  # none of these sizes is one
+
+    def test_measures_memory(self, tmp_path):
+        sizes = ("--num_samples", "2", "--num_weights", "50", "--memory", "2", "3")
+        tables, contents = _report(
+            tmp_path, "kernel_kl", *sizes, "--variants", "TensorFlow", "--repetitions=1"
+        )
+        assert [(entry["variant"], entry["num_samples"]) for entry in contents["memory"]] == [
+            ("TensorFlow", 2),
+            ("TensorFlow", 3),
+        ]
+        assert tables[2][0][0] == "TensorFlow"
+        for entry in contents["memory"]:
+            if entry["peak_bytes"] is not None:  # the system does not say
+                # The gradient for each sample, float32, and more.
+                assert entry["peak_bytes"] > 0.9 * 4 * entry["num_samples"] * NUM_WEIGHTS
+
+
+def test_predict(tmp_path):
+    [rows], contents = _report(
+        tmp_path,
+        "predict",
+        *("--methods", "map", "ensemble", "bbh_single", "--hidden_units", "4"),
+        *("--num_samples=11", "--num_images=20", "--repetitions=2"),
+    )
+    expected = [("map", 1, None), ("ensemble", 10, None), ("bbh_single", 11, 1.2)]
+    entries = contents["predictions"]
+    assert [(e["case"], e["num_samples"], e["limit"]) for e in entries] == expected
+    assert [tuple(row[:2]) for row in rows] == [(case, str(n)) for case, n, _ in expected]
+    assert contents["num_images"] == 20
+    for entry in entries:
+        assert list(entry["seconds"]) == ["ours", "drawing", "model(x)", "map passes"]
+        assert all(_is_times(seconds, 2) for seconds in entry["seconds"].values())
+
+
+@pytest.mark.slow
+def test_scaling(tmp_path):
+    tables, contents = _report(
+        tmp_path,
+        "scaling",
+        *("--num_weights", "50", "--num_samples", "2", "--hidden_units", "4", "--replicas", "2"),
+        *("--repetitions=1", "--steps=2"),
+    )
+    assert contents["bandwidth"] > 1e8
+    sizes = [(line["num_samples"], line["num_weights"]) for line in contents["kernel_kl"]]
+    assert sizes == [(5, 50), (2, NUM_WEIGHTS)]
+    [step] = contents["steps"]
+    assert step["hidden_units"] == [64, 256, 4] and _is_times(step["seconds"]["step"], 1)
+    assert step["moved_bytes"] == 28 * step["num_parameters"]
+    [replicas] = contents["replicas"]
+    assert replicas["num_replicas"] == 2 and _is_times(replicas["seconds"]["step"], 1)
+    # The gradient for 5 samples of each weight, the NLL and the accuracy; float32.
+    assert replicas["exchanged_bytes"] == 4 * (5 * NUM_WEIGHTS + 2)
+    assert replicas["gradient_bytes"] == 4 * step["num_parameters"]
+    assert [len(rows) for rows in tables] == [2, 1, 1]
+
+
+@pytest.mark.slow
+def test_train_step(tmp_path):
+    [rows], contents = _report(
+        tmp_path,
+        "train_step",
+        *("--rows", "BbH, single G", "--hidden_units", "4", "--repetitions=1", "--steps=2"),
+    )
+    [entry] = contents["steps"]
+    assert (entry["label"], entry["method"], entry["hidden_units"]) == ("BbH, single G", "bbh", [4])
+    assert {"ours", "map", "plain"} <= set(entry["seconds"])
+    assert all(_is_times(seconds, 1) for seconds in entry["seconds"].values())
+    assert entry["ms_per_step"] > 0 and entry["limit_ms"] > 0 and entry["peak_bytes"] > 0
+    assert [row[0] for row in rows] == ["BbH, single G"]
