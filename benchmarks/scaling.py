@@ -168,7 +168,7 @@ def main():
     bandwidth = measure.bandwidth()
     sizes = [(NUM_KL_SAMPLES, num_weights) for num_weights in arguments.num_weights]
     sizes += [(num_samples, LENET) for num_samples in arguments.num_samples]
-    kernel_kls = [time_kernel_kl(*size, arguments) for size in sizes]
+    kernel_kls = [time_kernel_kl(*size, arguments) for size in dict.fromkeys(sizes)]
     kernel_kl_table = measure.show(
         f"Kernel KL, value and gradient; memory moves {bandwidth / 1e9:.1f} GB/s",
         ["weights", "n = m", "op [ms]", "ns per weight", "limit [ms]", "ratio"],

@@ -108,7 +108,8 @@ def digests_by_threads():
     def run(body):
         program = DIGEST.format(body=textwrap.dedent(body))
         command = [sys.executable, "-c", program, str(Path(__file__).parent)]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        tests = Path(__file__).resolve().parents[1]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tests, tests.parent)))}
         options = {"env": environment, "text": True}
         processes = [
             subprocess.Popen(

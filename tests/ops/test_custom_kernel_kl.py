@@ -3,47 +3,25 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from kernel_kl_cases import (
+    DTYPES,
+    SEARCHES,
+    WIDTHS,
+    draw,
+    largest_terms,
+    value_and_gradients,
+)
 
 from bayes_by_hypernet.ops import custom_kernel_kl as ops
 from bayes_by_hypernet.ops import kernel_kl as twin
 
 pytestmark = pytest.mark.usefixtures("cpp_operations")
 
-DTYPES = (np.float32, np.float64)
-# Up to n + m = 64 each sample is compared with each; beyond, they are sorted.
 COUNTS = [(2, 1), (5, 5), (7, 3), (32, 32), (33, 32), (100, 100), (2, 100), (100, 1)]
-SEARCHES = pytest.mark.parametrize("n, m", [(6, 7), (40, 30)], ids=["all_pairs", "sorted"])
-# Ends of vectors (4 to 16 weights) and of tiles (1024), and nothing at all.
-WIDTHS = (1, 3, 0, 17, 1024, 1025, 4097)
-
-
-def draw(n, m, widths=WIDTHS, dtype=np.float64, seed=0):
-    rng = np.random.default_rng(seed)
-    q = [(0.3 + 0.5 * rng.normal(size=(n, width))).astype(dtype) for width in widths]
-    return q, [rng.normal(size=(m, width)).astype(dtype) for width in widths]
 
 
 def joined_twin(q, p):
     return twin.independent_kl(tf.concat(q, 1), tf.concat(p, 1))
-
-
-def value_and_gradients(kl, q, p, upstream=1.0):
-    """Returns the value and the gradients for q and for p, lists as they are."""
-    q, p = [[tf.convert_to_tensor(x) for x in pieces] for pieces in (q, p)]
-    with tf.GradientTape() as tape:
-        tape.watch([q, p])
-        value = upstream * kl(q, p)
-    return value, *tape.gradient(value, [q, p])
-
-
-def largest_terms(q, p):
-    """The largest of the terms 1 / (n distance) whose sums the gradients are, for each weight."""
-    terms = np.zeros(q.shape[1])
-    for i, sample in enumerate(q):
-        for others in (p, np.delete(q, i, axis=0)):
-            distance = np.abs(sample - others).min(axis=0)
-            terms = np.maximum(terms, distance / (distance**2 + twin.GUARD) / len(q))
-    return terms
 
 
 def assert_gradients_agree(ours, theirs, q, p):
@@ -105,20 +83,21 @@ class TestEqualsTwin:
         q[4] = 0
         assert_equals_twin([q], [p])
         _, [grad_q], [grad_p] = value_and_gradients(ops.independent_kl, [q], [p])
-        # Each of a cluster shares the pull of the sample between, d log|d| / dd = 1 / d, with all
-        # at the same distance; and m / 4 or so at 2 share that of their own neighbours at 1.
-        right, left = (p > 0).sum(), (p < 0).sum()
-        from_prior = (left - right) / (2 * m)
+        # For the sample at 0, d log|d| / dd = 1 / d is the mean over all m prior samples, at
+        # distance 2, less that over all n - 1 others, at distance 1. Those push nobody: another of
+        # their cluster is at distance 0.
+        from_prior = ((p < 0).sum() - (p > 0).sum()) / (2 * m)
         from_others = ((q < 0).sum() - (q > 0).sum()) / (n - 1)
-        # The pushes of its own neighbours, whose nearest is another at distance 0, are none.
         np.testing.assert_allclose(grad_q[4, 0], (from_prior - from_others) / n, rtol=1e-5)
-        near = (q > 0).sum() / right + 1 / (2 * m)
-        np.testing.assert_allclose(grad_p[p > 0], np.full(right, near / n), rtol=1e-5)
+        # A prior sample at 2 shares the pulls of all at 1 with all at 2, that of 0 with all m.
+        at_2 = (p > 0).sum()
+        pull = (q > 0).sum() / at_2 + 1 / (2 * m)
+        np.testing.assert_allclose(grad_p[p > 0], np.full(at_2, pull / n), rtol=1e-5)
 
     @pytest.mark.parametrize("dtype", DTYPES)
     @SEARCHES
     def test_far_from_zero(self, n, m, dtype):
-        # Some 50 units in the last place apart: distances are exact, and many of them equal.
+        # Within some 50 units in the last place: distances are exact, and many of them equal.
         q, p = draw(n, m, (333,))
         scale = 1000 * np.finfo(dtype).eps
         q, p = ([(100 + scale * x[0]).astype(dtype)] for x in (q, p))
@@ -162,71 +141,6 @@ def test_what_is_not_finite_is_not_lost(n, m, dtype, bad):
                 arguments = draw(n, m, widths, dtype)
                 arguments[which][piece][sample, weight] = bad
                 assert not np.isfinite(ops.independent_kl(*arguments))
-
-
-class TestNormalPrior:
-    KEYS = [[1, 2], [-3, 4], [2**31 - 1, -(2**31)], [0, -1]]
-
-    @pytest.mark.parametrize("dtype", DTYPES)
-    @pytest.mark.parametrize("m", [1, 3, 70])
-    def test_draws_are_those_of_stateless_normal(self, m, dtype):
-        # With q = 0 twice the gradient is d / (2 (d^2 + guard)), d being the distance to the
-        # nearest prior sample, which tells d.
-        widths, stddev = (1, 7, 1026, 2049), 0.5
-        q = [tf.zeros((2, width), dtype) for width in widths]
-        with tf.GradientTape() as tape:
-            tape.watch(q)
-            kl = ops.independent_kl_normal_prior(q, self.KEYS, m, stddev)
-        for gradient, key, width in zip(tape.gradient(kl, q), self.KEYS, widths, strict=True):
-            p = stddev * tf.random.stateless_normal((m, width), key).numpy()
-            nearest = p[np.abs(p).argmin(axis=0), range(width)].astype(np.float64)
-            g = gradient[0].numpy().astype(np.float64)
-            root = np.sqrt(np.maximum(1 - 16 * g**2 * twin.GUARD, 0))
-            # TensorFlow's sine and logarithm in float32 round otherwise, by some units in the last
-            # place. Below the guard's 1e-4 the gradient falls again.
-            far = np.abs(nearest) > 1e-3
-            # For float32 the gradient itself is one more such number.
-            np.testing.assert_allclose(-(1 + root[far]) / (4 * g[far]), nearest[far], rtol=1e-6)
-            assert far.sum() > 0.8 * width - 1
-
-    @pytest.mark.parametrize("dtype", DTYPES)
-    @pytest.mark.parametrize("stddev", [1.0, 0.3])
-    @SEARCHES
-    def test_equals_independent_kl_with_those_draws(self, n, m, stddev, dtype):
-        widths = (1, 3, 1025, 2050)
-        q, _ = draw(n, 1, widths, dtype)
-        draws = [
-            tf.cast(stddev * tf.random.stateless_normal((m, width), key), dtype)
-            for width, key in zip(widths, self.KEYS, strict=True)
-        ]
-        value, gradients, _ = value_and_gradients(
-            lambda q, _: ops.independent_kl_normal_prior(q, self.KEYS, m, stddev), q, []
-        )
-        expected, expected_gradients, _ = value_and_gradients(ops.independent_kl, q, draws)
-        # Draws differ by up to 1e-6, the logarithm of a distance d by up to 1e-6 / d, to either
-        # side: averaged over samples and weights far less than this.
-        np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-6 * sum(widths))
-        for a, b, x, p in zip(gradients, expected_gradients, q, draws, strict=True):
-            # 1 / (n d) changes by 1e-6 / (n d^2); twice in a thousand samples another is nearest.
-            tolerance = 1e-6 * n * largest_terms(x, p.numpy()) ** 2 + 1e-5
-            assert (np.abs(a - b) <= tolerance).mean() > 0.998
-
-    def test_a_key_for_each_piece(self):
-        q, _ = draw(3, 1, (40, 40))
-        q[1] = q[0]
-        one = ops.independent_kl_normal_prior(q[:1], [[5, 6]], 4, 1.0)
-        same = ops.independent_kl_normal_prior(q, [[5, 6], [5, 6]], 4, 1.0)
-        other = ops.independent_kl_normal_prior(q, [[5, 6], [5, 7]], 4, 1.0)
-        np.testing.assert_allclose(same, 2 * one, rtol=1e-12)  # float64
-        assert abs(float(other - same)) > 1.0
-
-    def test_law(self):
-        # q = p = N(0, 1), n = m = 5: the estimator's bias is +0.03 nats per weight (kernel_kl).
-        q = [tf.random.stateless_normal((5, 100_000), [i, 0]) for i in range(4)]
-        kls = [ops.independent_kl_normal_prior([x], [[i, 1]], 5, 1.0) for i, x in enumerate(q)]
-        # Two decimals (0.005), and four standard errors: the estimate of one weight has a standard
-        # deviation near 1.
-        np.testing.assert_allclose(np.sum(kls) / 4e5, 0.03, atol=0.005 + 4 / np.sqrt(4e5))
 
 
 def both_forms(q, p):

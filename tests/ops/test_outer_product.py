@@ -295,11 +295,9 @@ class TestFailure:
     def test_without_a_value(self):
         # A handle as graph mode has it before its variable is initialised.
         handle = tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=(3, 40), shared_name="no_value")
-        empty = types.SimpleNamespace(
-            handle=handle, device="CPU:0", shape=(3, 40), dtype=tf.float32
-        )
-        ours = variables(3, 40, np.float32)
+        empty = types.SimpleNamespace(handle=handle, device="CPU:0", shape=(3, 40))
+        matrix, momentum, _ = variables(3, 40, np.float32)
         with pytest.raises(tf.errors.NotFoundError, match="no_value"):
             ops.thin_product(self.LEFT, empty)
         with pytest.raises(tf.errors.NotFoundError, match="no_value"):
-            apply((empty, *ours[1:]), self.LEFT, self.RIGHT, 1)
+            apply((matrix, momentum, empty), self.LEFT, self.RIGHT, 1)
