@@ -1,7 +1,6 @@
 """The kernel estimate of KL(q || p) from samples (Eq. 2), as the paper's runs use it."""
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util  # TensorFlow has no public way to ask for XLA
 
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.ops import custom_kernel_kl, library
@@ -87,8 +86,8 @@ def kernel_kl_to_prior(
 ) -> tf.Tensor:
     """Nearest-neighbour estimate of KL(q || p) against as many fresh samples of the prior.
 
-    The samples are `prior(shape, fold_in(key, l))` for the l-th tensor. Where the C++ operation is
-    used, those of a normal prior are drawn inside it and take no memory.
+    Each tensor has a key of its own, which follows from `key`. Where the C++ operation is used, the
+    samples of a normal prior are drawn inside it and take no memory.
 
     Args:
         posterior_samples: List of tensors `(n, *weight_shape)`, n >= 2.
@@ -128,15 +127,9 @@ def _use_custom_op(estimator, implementation):
         return library.require() is not None
     if implementation == "tensorflow" or estimator == "full":
         return False
-    if library.choice() == "auto" and (_inside_xla() or _accelerators()):
+    if library.choice() == "auto" and (library.inside_xla() or _accelerators()):
         return False
     return library.load() is not None
-
-
-def _inside_xla():
-    """Whether the graph being traced is for XLA, which cannot compile the C++ operation."""
-    graph = tf.compat.v1.get_default_graph()
-    return control_flow_util.GraphOrParentsInXlaContext(graph)
 
 
 def _accelerators():

@@ -40,7 +40,6 @@ class FusedAdam(keras.optimizers.Adam):
         variable = kernel.value
         if not self._can_update_in_backward(left, variable):
             return tf.matmul(left, tf.convert_to_tensor(variable))
-        self._updated_in_backward.add(self._get_variable_index(kernel))
 
         @tf.custom_gradient
         def product(left):
@@ -60,15 +59,16 @@ class FusedAdam(keras.optimizers.Adam):
             variables: The Keras variables that the optimiser was built with, in that order.
 
         Raises:
-            ValueError: If another variable has no gradient.
+            ValueError: If another variable has no gradient; nothing is updated then.
         """
+        for index, (gradient, variable) in enumerate(zip(gradients, variables, strict=True)):
+            if gradient is None and index not in self._updated_in_backward:
+                raise ValueError(f"The variable {variable.path!r} has no gradient.")
         # A variable that is still being read is copied when it is written: wait for the readers.
         with tf.control_dependencies([g for g in gradients if g is not None]):
             for index, (gradient, variable) in enumerate(zip(gradients, variables, strict=True)):
                 if gradient is not None:
                     self._fused_update(index, gradient, variable.value, self.learning_rate)
-                elif index not in self._updated_in_backward:
-                    raise ValueError(f"The variable {variable.path!r} has no gradient.")
         self.iterations.assign_add(1)
 
     def _can_update_in_backward(self, left, variable):
@@ -78,11 +78,13 @@ class FusedAdam(keras.optimizers.Adam):
             and left.dtype == variable.dtype
             and left.dtype in (tf.float32, tf.float64)
             and "CPU" in variable.device
+            and not library.inside_xla()
             and library.load() is not None
         )
 
     def _outer_product_update(self, kernel, left, right):
         index = self._get_variable_index(kernel)
+        self._updated_in_backward.add(index)
         rate, beta_1, beta_2, epsilon, beta_1_power, beta_2_power = self._settings(left.dtype)
         return outer_product.apply_outer_product_adam(
             kernel.value,

@@ -1,9 +1,5 @@
 """A compiler that counts and does not compile, tiny sources, and a loader that loads no code."""
 
-import os
-import subprocess
-import sys
-import textwrap
 import types
 from pathlib import Path
 
@@ -80,45 +76,3 @@ def new_process(sources, tmp_path, monkeypatch):
     monkeypatch.setenv("BBH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("BBH_KERNEL_KL", raising=False)
     return forget
-
-
-# Prints a digest of all that it is shown; `sys.argv` holds the folder of tests and the threads.
-DIGEST = """
-import hashlib, sys
-sys.path.insert(0, sys.argv[1])
-import tensorflow as tf
-tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[2]))
-digest = hashlib.sha256()
-def show(*tensors):
-    for tensor in tensors:
-        digest.update(tensor.numpy().tobytes())
-{body}
-print(digest.hexdigest())
-"""
-
-
-@pytest.fixture
-def digests_by_threads():
-    """A function that runs a program with one thread and with three; it calls `show(*tensors)`.
-
-    Returns what identifies the bits of all that was shown, for either. TensorFlow makes its threads
-    once for a process.
-    """
-
-    def run(body):
-        program = DIGEST.format(body=textwrap.dedent(body))
-        command = [sys.executable, "-c", program, str(Path(__file__).parent)]
-        tests = Path(__file__).resolve().parents[1]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tests, tests.parent)))}
-        options = {"env": environment, "text": True}
-        processes = [
-            subprocess.Popen(
-                [*command, threads], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
-            )
-            for threads in ("1", "3")
-        ]
-        answers = [process.communicate(timeout=240) for process in processes]
-        assert not any(process.returncode for process in processes), answers
-        return [output for output, _ in answers]
-
-    return run

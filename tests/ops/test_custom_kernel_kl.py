@@ -152,26 +152,13 @@ def both_forms(q, p):
     return tf.nest.flatten([value_and_gradients(ops.independent_kl, q, p), drawn])
 
 
-class TestDeterminism:
-    @SEARCHES
-    def test_the_same_bits_again_and_in_a_function(self, n, m):
-        q, p = draw(n, m, dtype=np.float32)
-        first, again, compiled = both_forms(q, p), both_forms(q, p), tf.function(both_forms)(q, p)
-        for a, b, c in zip(first, again, compiled, strict=True):
-            np.testing.assert_array_equal(a, b)
-            np.testing.assert_array_equal(a, c)
-
-    @pytest.mark.slow
-    def test_the_same_bits_for_any_number_of_threads(self, digests_by_threads):
-        one, three = digests_by_threads(
-            """
-            import test_custom_kernel_kl as tests
-            for n, m in ((6, 7), (40, 30)):
-                for dtype in tests.DTYPES:
-                    show(*tests.both_forms(*tests.draw(n, m, (20_000, 3, 5_000), dtype)))
-            """
-        )
-        assert one == three
+@SEARCHES
+def test_the_same_bits_again_and_in_a_function(n, m):
+    q, p = draw(n, m, dtype=np.float32)
+    first, again, compiled = both_forms(q, p), both_forms(q, p), tf.function(both_forms)(q, p)
+    for a, b, c in zip(first, again, compiled, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
 
 
 class TestGraph:

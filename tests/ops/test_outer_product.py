@@ -173,19 +173,6 @@ class TestAdam:
         apply(ours, np.ones((2, 1)), np.ones((2, 301)), 1)
         np.testing.assert_array_equal(np.flatnonzero(np.isnan(ours[0].numpy())), [3, 300])
 
-    @pytest.mark.slow
-    def test_the_same_bits_for_any_number_of_threads(self, digests_by_threads):
-        one, three = digests_by_threads(
-            """
-            import test_outer_product as tests
-            ours = tests.variables(130, 9_000, tests.np.float32)
-            for step, factors in enumerate(tests.recorded(3, 5, 130, 9_000, "float32"), 1):
-                show(tests.ops.thin_product(factors[0], ours[0]))
-                show(tests.apply(ours, *factors, step), *ours)
-            """
-        )
-        assert one == three
-
 
 class TestReaders:
     """A tensor read before an update shares the variable's memory, and keeps its values."""
