@@ -88,15 +88,21 @@ OPS = ("op, given prior", "op")
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    numbers = {"type": int, "metavar": "N"}
+    sizes = [10**3, 10**4, 10**5, LENET, 10**6, 10**7]
+    counts = [2, 5, 10, 20, 50, 100]
+    parser.add_argument("--num_samples", nargs="+", default=counts, help="n = m", **numbers)
+    parser.add_argument("--num_weights", nargs="+", default=sizes, **numbers)
     parser.add_argument(
-        "--num_samples", type=int, nargs="+", default=[2, 5, 10, 20, 50, 100], help="n = m"
+        "--variants",
+        nargs="+",
+        choices=VARIANTS,
+        default=list(VARIANTS),
+        metavar="NAME",
+        help=f"of: {'; '.join(VARIANTS)}",
     )
     parser.add_argument(
-        "--num_weights", type=int, nargs="+", default=[10**3, 10**4, 10**5, LENET, 10**6, 10**7]
-    )
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument(
-        "--memory", type=int, nargs="*", default=[5, 20], help="n = m where memory is measured"
+        "--memory", nargs="*", default=[5, 20], help="n = m where memory is measured", **numbers
     )
     parser.add_argument("--repetitions", type=int, default=15, help="at most, after a warm-up")
     parser.add_argument("--json", help="also write the numbers to this file")

@@ -10,7 +10,7 @@ Ours draws the samples and averages probabilities and entropies, as launchers do
   probabilities are collected and averaged;
 - map passes: as many passes of MAP's Keras model over the images, in a `tf.function`.
 
-Of these two at most ten passes are timed, and scaled. MAP has one sample, an ensemble ten.
+Of these two at most five passes are timed, and scaled. MAP has one sample, an ensemble ten.
 `limit` is the most that ours may take, in map passes. Drawing is timed apart, too. Batches of 1,000
 random images, weights as initialised. Medians; idle machines only.
 """
@@ -27,7 +27,7 @@ from bayes_by_hypernet.posterior import Posterior
 from bayes_by_hypernet.prediction import Predictor, categorical_prediction, sufficient_samples
 
 BATCH_SIZE = 1000
-MAX_PASSES = 10  # of a peer that are timed
+MAX_PASSES = 5  # of a peer that are timed
 KEY = randomness.seed_key(1)
 # Name to method, its settings, and the target.
 CASES = {
@@ -44,11 +44,18 @@ CASES = {
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--methods", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=CASES,
+        default=list(CASES),
+        metavar="NAME",
+        help=f"of: {', '.join(CASES)}",
+    )
     parser.add_argument("--num_samples", type=int, default=100)
     parser.add_argument("--num_images", type=int, default=10_000)
     parser.add_argument("--hidden_units", type=int, nargs="+", help="of the hypernetworks")
-    parser.add_argument("--repetitions", type=int, default=2, help="of each, after a warm-up")
+    parser.add_argument("--repetitions", type=int, default=2, help="of each, after a short warm-up")
     parser.add_argument("--json", help="also write the numbers to this file")
     return parser.parse_args()
 

@@ -37,14 +37,16 @@ BYTES_PER_PARAMETER = 7 * 4
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    numbers = {"type": int, "metavar": "N"}
+    sizes = [10**4, 10**5, LENET, 10**6, 10**7]
+    counts = [2, 5, 10, 20, 50, 100]
+    units = [32, 64, 128, 256, 512]
+    parser.add_argument("--num_weights", nargs="*", default=sizes, help="at n = m = 5", **numbers)
+    parser.add_argument("--num_samples", nargs="*", default=counts, help="n = m", **numbers)
     parser.add_argument(
-        "--num_weights", type=int, nargs="*", default=[10**4, 10**5, LENET, 10**6, 10**7]
+        "--hidden_units", nargs="+", default=units, help="of the last hidden layer", **numbers
     )
-    parser.add_argument("--num_samples", type=int, nargs="*", default=[2, 5, 10, 20, 50, 100])
-    parser.add_argument(
-        "--hidden_units", type=int, nargs="+", default=[32, 64, 128, 256, 512], help="of the last"
-    )
-    parser.add_argument("--replicas", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--replicas", nargs="*", default=[1, 2], **numbers)
     parser.add_argument("--repetitions", type=int, default=7, help="at most, after a warm-up")
     parser.add_argument("--steps", type=int, default=5, help="steps of one repetition")
     parser.add_argument("--json", help="also write the numbers to this file")

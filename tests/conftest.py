@@ -1,6 +1,11 @@
 """What every test shares: quiet TensorFlow, two CPU devices, seeds, data that may be missing."""
 
 import os
+import signal
+
+# A shell's background jobs ignore the signal, and what they start does too; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before TensorFlow is imported; tests that start a process of their own inherit these.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -1,6 +1,5 @@
 """The launcher as a person starts it: in a process of its own."""
 
-import functools
 import json
 import os
 import re
@@ -65,8 +64,6 @@ class TestRun:
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             stderr=subprocess.PIPE,
             text=True,
-            # A shell's background jobs, this test perhaps among them, ignore the signal.
-            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         for line in process.stderr:
             if "epoch 2: loss" in line:
