@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.ops import custom_kernel_kl, library
+from bayes_by_hypernet.ops import custom_kernel_kl, library, xla
 from bayes_by_hypernet.ops import kernel_kl as tensorflow_kernel_kl
 from bayes_by_hypernet.priors import NormalPrior
 
@@ -127,7 +127,7 @@ def _use_custom_op(estimator, implementation):
         return library.require() is not None
     if implementation == "tensorflow" or estimator == "full":
         return False
-    if library.choice() == "auto" and (library.inside_xla() or _accelerators()):
+    if library.choice() == "auto" and (xla.inside_xla() or _accelerators()):
         return False
     return library.load() is not None
 

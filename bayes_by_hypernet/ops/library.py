@@ -13,7 +13,6 @@ import platform
 import threading
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util  # TensorFlow has no public way to ask for XLA
 
 from bayes_by_hypernet.ops import build, cached
 
@@ -94,12 +93,6 @@ def require():
             f"{ENVIRONMENT_VARIABLE}=custom_op. {found.reason}"
         )
     return _find()[0]
-
-
-def inside_xla() -> bool:
-    """Whether the graph being traced is for XLA, which cannot compile C++ operations."""
-    graph = tf.compat.v1.get_default_graph()
-    return control_flow_util.GraphOrParentsInXlaContext(graph)
 
 
 def status() -> Status:

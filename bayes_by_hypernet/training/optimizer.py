@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet.ops import library, outer_product
+from bayes_by_hypernet.ops import library, outer_product, xla
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -78,7 +78,7 @@ class FusedAdam(keras.optimizers.Adam):
             and left.dtype == variable.dtype
             and left.dtype in (tf.float32, tf.float64)
             and "CPU" in variable.device
-            and not library.inside_xla()
+            and not xla.inside_xla()
             and library.load() is not None
         )
 
