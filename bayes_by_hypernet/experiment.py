@@ -2,15 +2,12 @@
 
 import functools
 import logging
-import os
-import platform
-from importlib import metadata
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from bayes_by_hypernet import metrics, protocols, randomness
+from bayes_by_hypernet import machine, metrics, protocols, randomness
 from bayes_by_hypernet.data import Examples
 from bayes_by_hypernet.export import export
 from bayes_by_hypernet.posterior import Posterior
@@ -31,14 +28,6 @@ logger = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 INPUT_RANGE = (0.0, 1.0)
 LONG_RUN_SECONDS = 600
-PACKAGES = (
-    "bayes-by-hypernet",
-    "tensorflow",
-    "keras",
-    "tensorflow-probability",
-    "tensorflow-datasets",
-    "numpy",
-)
 
 
 def run(
@@ -180,10 +169,10 @@ def _describe(method, strategy):
     return {
         "num_weights": method.num_weights,
         "num_parameters": method.num_parameters,
-        "hardware": hardware(),
+        "hardware": machine.hardware(),
         "strategy": type(strategy).__name__,
         "num_replicas": strategy.num_replicas_in_sync,
-        "versions": versions(),
+        "versions": machine.versions(),
     }
 
 
@@ -251,34 +240,3 @@ def _announce(seconds, num_fits):
             "--epochs, a cheaper --architecture (single, sliced), --max_train_examples.",
             round(seconds / 60),
         )
-
-
-def hardware() -> str:
-    """Returns a sentence about this machine: processor, logical cores, accelerators."""
-    processor = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as lines:
-            processor = next(line for line in lines if line.startswith("model name"))
-        processor = processor.split(":", 1)[1].strip()
-    except (OSError, StopIteration):  # Not Linux, or a processor without a name.
-        pass
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
-    return ", ".join([f"{processor}, {_available_cores()} cores", *gpus])
-
-
-def _available_cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def versions() -> dict[str, str | None]:
-    """Returns the versions of Python and of the packages that decide a run's numbers."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # Run from a checkout that is not installed.
-            found[package] = None
-    return found

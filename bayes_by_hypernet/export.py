@@ -8,13 +8,12 @@ from bayes_by_hypernet import randomness
 from bayes_by_hypernet.prediction import (
     as_sampler,
     categorical_outputs,
+    samples_per_chunk,
     sufficient_samples,
     sum_over_samples,
 )
 
 DEFAULT_NUM_SAMPLES = 100
-# Weight samples in memory at once while serving.
-SAMPLES_PER_CHUNK = 20
 
 
 class ServedPosterior(tf.Module):
@@ -71,22 +70,23 @@ class ServedPosterior(tf.Module):
     def _sums(self, x, num_samples):
         """Returns the sums over samples of probabilities and entropies, chunk by chunk."""
         key = randomness.fresh_key()
+        most = samples_per_chunk(self._sampler)
 
         def of_sample(x, sample):
             return categorical_outputs(self._sampler.logits(x, sample))
 
         def chunk(first):
-            count = tf.minimum(SAMPLES_PER_CHUNK, num_samples - first)
+            count = tf.minimum(most, num_samples - first)
             draws = self._sampler.draw(count, randomness.fold_in(key, first))
             return sum_over_samples(of_sample, x, draws, count)
 
         _, sums = tf.while_loop(
             lambda first, _: first < num_samples,
             lambda first, sums: (
-                first + SAMPLES_PER_CHUNK,
+                first + most,
                 tf.nest.map_structure(tf.add, sums, chunk(first)),
             ),
-            (tf.constant(SAMPLES_PER_CHUNK), chunk(tf.constant(0))),
+            (tf.constant(most), chunk(tf.constant(0))),
             parallel_iterations=1,
         )
         return sums

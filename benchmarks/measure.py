@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
-from bayes_by_hypernet.experiment import hardware, versions
+from bayes_by_hypernet.machine import hardware, num_cores, versions
 from bayes_by_hypernet.tables import format_table
 
 tf.get_logger().setLevel("ERROR")  # it counts functions that are meant to be traced anew
@@ -60,29 +60,34 @@ def in_turns(variants, repetitions, max_seconds=float("inf"), warm_up=True):
     return seconds
 
 
-def bandwidth(megabytes=800, repetitions=5):
-    """Returns what memory gives, bytes per second: two arrays are read, one is written.
+class MemoryPass:
+    """A pass over two arrays that do not fit in a cache, one of which is written; `num_bytes` move.
 
-    NumPy's loop on a slice of the arrays per core; the best of the repetitions.
+    NumPy's loop, on a slice of the arrays per core: what memory gives, timed like a variant.
     """
-    size = megabytes * 2**20 // 4
-    total, other = np.ones(size, np.float32), np.ones(size, np.float32)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    bounds = np.linspace(0, size, cores + 1).astype(int)
-    slices = [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
 
-    def add(part):
-        np.add(total[part], other[part], out=total[part])
+    _SIZE = 200 * 2**20
+    num_bytes = 3 * 4 * _SIZE
 
-    def once():
-        threads = [threading.Thread(target=add, args=(part,)) for part in slices]
+    def __init__(self):
+        self._total, self._other = np.ones((2, self._SIZE), np.float32)
+        bounds = np.linspace(0, self._SIZE, num_cores() + 1).astype(int)
+        self._slices = [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+
+    def __call__(self):
+        threads = [threading.Thread(target=self._add, args=(part,)) for part in self._slices]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    seconds = in_turns({"add": once}, repetitions)["add"]
-    return 3 * total.nbytes / min(seconds)
+    def _add(self, part):
+        np.add(self._total[part], self._other[part], out=self._total[part])
+
+
+def bandwidth(seconds):
+    """Returns what memory gives, bytes per second, from the times of `MemoryPass`: the median."""
+    return MemoryPass.num_bytes / statistics.median(seconds)
 
 
 # Environment of a process that gives freed memory back, so that growing again is seen: with oneDNN

@@ -14,8 +14,8 @@ Three tables, of LeNet's layer-wise BbH and its kernel KL:
   beside them those of the hypernetworks' gradients, which are not exchanged. The replicas share
   the cores: this shows what they exchange, not that they are faster.
 
-Memory's speed is measured in the same process. Batches of 100 random images; medians; idle machines
-only.
+Memory's speed is measured in the same process, in turns with the steps. Batches of 100 random
+images; medians; idle machines only.
 """
 
 import argparse
@@ -76,11 +76,16 @@ def time_kernel_kl(num_samples, num_weights, arguments):
 def time_step(last_units, arguments):
     """Returns what the JSON file says of one line of the second table."""
     step, method = train_step.make_step(make_config(last_units), arguments.steps)
-    seconds = measure.in_turns({"step": step}, arguments.repetitions, MAX_SECONDS)["step"]
-    seconds = [value / arguments.steps for value in seconds]
+    variants = {"step": step, "memory": measure.MemoryPass()}
+    seconds = measure.in_turns(variants, arguments.repetitions, MAX_SECONDS)
     parameters = method.num_parameters
-    line = {"hidden_units": [64, 256, last_units], "num_parameters": parameters}
-    return {**line, "moved_bytes": BYTES_PER_PARAMETER * parameters, "seconds": {"step": seconds}}
+    return {
+        "hidden_units": [64, 256, last_units],
+        "num_parameters": parameters,
+        "moved_bytes": BYTES_PER_PARAMETER * parameters,
+        "bandwidth": measure.bandwidth(seconds["memory"]),
+        "seconds": {"step": [value / arguments.steps for value in seconds["step"]]},
+    }
 
 
 def record_exchange():
@@ -126,14 +131,15 @@ def kernel_kl_cells(line, bandwidth):
     ]
 
 
-def step_cells(line, bandwidth):
+def step_cells(line):
     median, quartiles = measure.milliseconds(line["seconds"]["step"])
-    limit = 1000 * line["moved_bytes"] / bandwidth
+    limit = 1000 * line["moved_bytes"] / line["bandwidth"]
     return [
         line["hidden_units"][-1],
         f"{line['num_parameters']:,}",
         f"{median:.1f}",
         quartiles,
+        f"{line['bandwidth'] / 1e9:.0f}",
         f"{limit:.1f}",
         f"{median / limit:.2f}",
     ]
@@ -167,7 +173,8 @@ def main():
     if arguments.child:
         print(json.dumps(time_replicas(arguments.child, arguments.hidden_units[0], arguments)))
         return
-    bandwidth = measure.bandwidth()
+    passes = measure.in_turns({"memory": measure.MemoryPass()}, arguments.repetitions)
+    bandwidth = measure.bandwidth(passes["memory"])
     sizes = [(NUM_KL_SAMPLES, num_weights) for num_weights in arguments.num_weights]
     sizes += [(num_samples, LENET) for num_samples in arguments.num_samples]
     kernel_kls = [time_kernel_kl(*size, arguments) for size in dict.fromkeys(sizes)]
@@ -182,8 +189,8 @@ def main():
         gc.collect()  # gigabytes
     step_table = measure.show(
         f"Training step by the units of the last hidden layer, {NUM_KL_SAMPLES} weight samples",
-        ["units", "parameters", "step [ms]", "quartiles", "limit [ms]", "ratio"],
-        [step_cells(line, bandwidth) for line in steps],
+        ["units", "parameters", "step [ms]", "quartiles", "GB/s", "limit [ms]", "ratio"],
+        [step_cells(line) for line in steps],
     )
     replicas = [in_child(num_replicas, arguments) for num_replicas in arguments.replicas]
     replica_table = measure.show(

@@ -8,7 +8,7 @@ Each row runs in a process of its own, in turns with what it is compared with th
 - formula: the same step of BbH with Eq. 2 written out and prior samples from `tf.random.normal`;
 - plain: the same with Keras's own Adam too;
 - limit: the bytes that must move (every parameter is read once forward, then it and Adam's two
-  moments are read and written) over the bandwidth that NumPy reaches in the same process.
+  moments are read and written) over the bandwidth that NumPy reaches, in turns with the steps.
 
 Batches of 100 random images. Of an ensemble one member's step. Memory is the peak of the process
 over that of TensorFlow with a MAP model, beside parameters and moments. Idle machines only.
@@ -19,8 +19,6 @@ import functools
 import gc
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -126,24 +124,20 @@ def make_keras_fit(config, steps):
     return lambda: model.fit(data, verbose=0)
 
 
-def peak_memory():
-    """Returns the largest memory that this process has had so far, in bytes."""
-    with open("/proc/self/status") as lines:
-        line = next(line for line in lines if line.startswith("VmHWM"))
-    return 1024 * int(line.split()[1])
-
-
 def measure_row(row, protocol, steps, repetitions, hidden_units):
     """Returns the numbers of one row."""
     config = make_config(row, protocol, hidden_units)
     reference, _ = make_step(make_config(MAP, protocol), steps)
     reference()
     gc.collect()
-    without = peak_memory()
-    ours, method = make_step(config, steps)
-    ours()
-    ours()
-    peak = peak_memory() - without
+    made = []
+
+    def first_steps():
+        made.extend(make_step(config, steps))
+        made[0]()
+
+    peak = measure.peak_memory(first_steps)
+    ours, method = made
     variants = {"ours": ours}
     if row is MAP:
         variants["map"] = make_keras_fit(config, steps)
@@ -152,9 +146,10 @@ def measure_row(row, protocol, steps, repetitions, hidden_units):
     if row.method == "bbh":
         variants["formula"] = make_step(config, steps, kl=plain_kl)[0]
         variants["plain"] = make_step(config, steps, PlainAdam, plain_kl)[0]
-    seconds = measure.in_turns(variants, repetitions)
+    seconds = measure.in_turns(variants | {"memory": measure.MemoryPass()}, repetitions)
+    memory = seconds.pop("memory")
     seconds = {name: [s / steps for s in values] for name, values in seconds.items()}
-    bandwidth = measure.bandwidth()
+    bandwidth = measure.bandwidth(memory)
     parameter_bytes = 4 * method.num_parameters
     return {
         **config.flat(),
@@ -186,7 +181,7 @@ def cells(entry):
         f"{median / limit:.2f}",
         f"{entry['bandwidth'] / 1e9:.0f}",
         f"{entry['parameters_and_moments'] / 1e9:.2f}",
-        f"{entry['peak_bytes'] / 1e9:.2f}",
+        "" if entry["peak_bytes"] is None else f"{entry['peak_bytes'] / 1e9:.2f}",
     ]
 
 
@@ -198,12 +193,11 @@ HEADER = (
 
 def in_child(row, protocol, arguments):
     """Measures a row in a process of its own."""
-    command = [sys.executable, __file__, "--child", row.label, protocol]
-    command += [f"--repetitions={arguments.repetitions}", f"--steps={arguments.steps}"]
+    options = ["--child", row.label, protocol]
+    options += [f"--repetitions={arguments.repetitions}", f"--steps={arguments.steps}"]
     if arguments.hidden_units:
-        command += ["--hidden_units", *map(str, arguments.hidden_units)]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(output.splitlines()[-1])
+        options += ["--hidden_units", *arguments.hidden_units]
+    return measure.in_child(__file__, *options)
 
 
 def main():

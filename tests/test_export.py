@@ -11,7 +11,10 @@ import tiny
 from tensorflow.core.protobuf import saved_model_pb2
 
 import bayes_by_hypernet as bbh
+from bayes_by_hypernet import prediction
 from bayes_by_hypernet.posterior import Posterior
+
+CHUNK = 20  # posterior samples that the exported model draws at once
 
 # In a process that cannot import this package or Keras's own saved classes.
 CLIENT = """
@@ -32,7 +35,9 @@ def exported(tmp_path_factory):
     keras.utils.set_random_seed(7)
     posterior = Posterior(tiny.method(), config=None)
     path = tmp_path_factory.mktemp("export") / "model"
-    assert bbh.export(posterior, path, input_range=(0.0, 1.0)) == path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "MAX_SAMPLE_BYTES", CHUNK * 4 * posterior.method.num_weights)
+        assert bbh.export(posterior, path, input_range=(0.0, 1.0)) == path
     return posterior, path
 
 
@@ -56,7 +61,7 @@ class TestExport:
     @pytest.mark.parametrize("batch", [1, 17])
     def test_takes_any_batch_size_and_number_of_samples(self, exported, batch):
         served = tf.saved_model.load(exported[1])
-        for num_samples in (1, 20, 21, 45):  # below, at, above and twice the size of a chunk
+        for num_samples in (1, CHUNK, CHUNK + 1, 2 * CHUNK + 5):
             outputs = served.serve(tiny.examples(batch).images, tf.constant(num_samples))
             assert outputs["mean"].shape == (batch, 3) and outputs["entropy"].shape == (batch,)
             np.testing.assert_allclose(np.sum(outputs["mean"], axis=1), 1, atol=1e-5)
@@ -104,6 +109,17 @@ class TestExport:
         served = tf.saved_model.load(exported[1])
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             served.serve(change(tiny.examples(2).images), tf.constant(num_samples))
+
+    def test_serves_every_member_of_an_ensemble_whatever_the_memory(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(prediction, "MAX_SAMPLE_BYTES", 1)
+        posterior, x = Posterior(tiny.method("ensemble", num_members=3), None), tiny.examples(4)
+        members = posterior.method.members.values()
+        expected = np.mean([tf.nn.softmax(m.keras_model(x.images)) for m in members], axis=0)
+        served = tf.saved_model.load(bbh.export(posterior, tmp_path / "model"))
+        for _ in range(3):
+            np.testing.assert_allclose(
+                served.serving_default(x.images)["mean"], expected, atol=1e-5
+            )
 
     def test_a_keras_model_is_exported_likewise(self, tmp_path):
         model = keras.Sequential(

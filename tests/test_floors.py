@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = "bayes_by_hypernet"
 
 FLOORS = [
-    {"cache"},
+    {"cache", "machine"},
     {"ops", "data", "randomness", "priors", "protocols"},
     {"noise", "divergences", "perturbations", "metrics"},
     {"hypernetworks"},

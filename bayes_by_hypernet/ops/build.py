@@ -42,6 +42,7 @@ _PREFIX = "bbh_ops-"
 _NAME = re.compile(_PREFIX + r"tf(.+)-([^-]+)-([0-9a-f]{12})\.so")
 _SEAL = b"\nbbh-sha256:"
 _OUTPUT_LINES = 20
+_COMPILERS_AT_ONCE = 4  # of some 300 MB each
 
 
 class BuildError(RuntimeError):
@@ -130,7 +131,7 @@ def compile_library(target, compile_flags, link_flags, compiler, source_director
         if not objects:
             raise BuildError(program, f"There are no C++ sources in {source_directory}.")
         commands = [[*program, *arguments, "-o", path] for path, arguments in objects.items()]
-        with concurrent.futures.ThreadPoolExecutor(_num_cores()) as pool:
+        with concurrent.futures.ThreadPoolExecutor(_COMPILERS_AT_ONCE) as pool:
             list(pool.map(_run, commands))
         library = pathlib.Path(folder) / "library.so"
         _run([*program, "-shared", *objects, *link_flags, "-o", library])
@@ -168,13 +169,6 @@ def _objects(folder, compile_flags, source_directory):
             flags = [*FLAGS, f"-DBBH_ISA={name}", *INSTRUCTION_SETS[name]]
             objects[folder / f"{path.stem}.{name}.o"] = [*flags, "-c", path]
     return objects
-
-
-def _num_cores():
-    """The cores that this process may use, fewer than the machine's in some containers."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _run(command):

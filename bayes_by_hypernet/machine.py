@@ -1,0 +1,50 @@
+"""What this process runs on: cores, processor and accelerators, versions of packages."""
+
+import os
+import platform
+from importlib import metadata
+
+import tensorflow as tf
+
+PACKAGES = (
+    "bayes-by-hypernet",
+    "tensorflow",
+    "keras",
+    "tensorflow-probability",
+    "tensorflow-datasets",
+    "numpy",
+)
+
+
+def num_cores() -> int:
+    """Returns the logical cores that this process may use, in some containers not all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def hardware() -> str:
+    """Returns a sentence about this machine: processor, logical cores, accelerators."""
+    processor = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            processor = next(line for line in lines if line.startswith("model name"))
+        processor = processor.split(":", 1)[1].strip()
+    except (OSError, StopIteration):  # Not Linux, or a processor without a name.
+        pass
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    return ", ".join([f"{processor}, {num_cores()} cores", *gpus])
+
+
+def versions() -> dict[str, str | None]:
+    """Returns the versions of Python and of the packages that decide a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # Run from a checkout that is not installed.
+            found[package] = None
+    return found
