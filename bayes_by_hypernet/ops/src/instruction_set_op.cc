@@ -8,13 +8,11 @@
 namespace bbh {
 namespace {
 
-#define BBH_FUNCTIONS(name)                                                              \
-  Functions {                                                                            \
-    #name, name::kernel_kl, name::kernel_kl, name::outer_product_adam,                   \
-        name::outer_product_adam, name::thin_product, name::thin_product                 \
-  }
+#define BBH_FUNCTIONS(name) \
+  Functions<T> { #name, name::kernel_kl, name::outer_product_adam, name::thin_product }
 
-Functions choose() {
+template <typename T>
+Functions<T> choose() {
 #ifdef BBH_X86
   // What the avx2 and avx512 objects are compiled with (build.py).
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
@@ -30,10 +28,14 @@ Functions choose() {
 
 }  // namespace
 
-const Functions& functions() {
-  static const Functions chosen = choose();
+template <typename T>
+const Functions<T>& functions() {
+  static const Functions<T> chosen = choose<T>();
   return chosen;
 }
+
+template const Functions<float>& functions();
+template const Functions<double>& functions();
 
 namespace {
 
@@ -50,7 +52,7 @@ class InstructionSetOp : public OpKernel {
   void Compute(OpKernelContext* context) override {
     Tensor* name = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({}), &name));
-    name->scalar<tstring>()() = functions().instruction_set;
+    name->scalar<tstring>()() = functions<float>().instruction_set;
   }
 };
 

@@ -9,6 +9,7 @@
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/core/lib/random/philox_random.h"
 #include "tensorflow/core/util/work_sharder.h"
 
 namespace bbh {
@@ -79,18 +80,15 @@ REGISTER_OP("BayesByHypernet>IndependentKlPriorGradient")
 // The Philox key and counter that TensorFlow's stateless operations make of a seed: they scramble
 // it with one Philox block first.
 NormalStream stream_of_seed(uint64_t seed_0, uint64_t seed_1, float stddev) {
-  uint32_t key[2] = {0x3ec8f720, 0x02461e29};
-  uint32_t x[4] = {static_cast<uint32_t>(seed_0), static_cast<uint32_t>(seed_0 >> 32),
-                   static_cast<uint32_t>(seed_1), static_cast<uint32_t>(seed_1 >> 32)};
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t a = uint64_t{0xD2511F53} * x[0], b = uint64_t{0xCD9E8D57} * x[2];
-    x[0] = static_cast<uint32_t>(b >> 32) ^ x[1] ^ key[0];
-    x[1] = static_cast<uint32_t>(b);
-    x[2] = static_cast<uint32_t>(a >> 32) ^ x[3] ^ key[1];
-    x[3] = static_cast<uint32_t>(a);
-    key[0] += 0x9E3779B9;
-    key[1] += 0xBB67AE85;
-  }
+  random::PhiloxRandom::Key key;
+  key[0] = 0x3ec8f720;
+  key[1] = 0x02461e29;
+  random::PhiloxRandom::ResultType seed;
+  seed[0] = static_cast<uint32_t>(seed_0);
+  seed[1] = static_cast<uint32_t>(seed_0 >> 32);
+  seed[2] = static_cast<uint32_t>(seed_1);
+  seed[3] = static_cast<uint32_t>(seed_1 >> 32);
+  const random::PhiloxRandom::ResultType x = random::PhiloxRandom(seed, key)();
   return {{x[0], x[1]}, {x[2], x[3]}, stddev};
 }
 
@@ -177,7 +175,7 @@ class KernelKlOp : public OpKernel {
   static double run(OpKernelContext* context, const std::vector<KernelKlTile<T>>& tiles) {
     std::vector<double> sums(tiles.size());
     const auto work = [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) sums[i] = functions().kernel_kl(tiles[i]);
+      for (int64_t i = begin; i < end; ++i) sums[i] = functions<T>().kernel_kl(tiles[i]);
     };
     const auto* threads = context->device()->tensorflow_cpu_worker_threads();
     const int64_t n = tiles.empty() ? 0 : tiles[0].num_posterior;

@@ -121,7 +121,7 @@ class ThinProductOp : public OpKernel {
       ThinProduct<T> part = all;
       part.first_column = begin * kColumnsOfWork;
       part.last_column = std::min(end * kColumnsOfWork, all.columns);
-      functions().thin_product(part);
+      functions<T>().thin_product(part);
     };
     const auto* threads = context->device()->tensorflow_cpu_worker_threads();
     const int64_t units = (all.columns + kColumnsOfWork - 1) / kColumnsOfWork;
@@ -179,7 +179,7 @@ class ApplyOuterProductAdamOp : public OpKernel {
       OuterProductAdam<T> part = all;
       part.first_row = begin * kRowsOfWork;
       part.last_row = std::min(end * kRowsOfWork, rows);
-      functions().outer_product_adam(part);
+      functions<T>().outer_product_adam(part);
     };
     const auto* threads = context->device()->tensorflow_cpu_worker_threads();
     const int64_t units = (rows + kRowsOfWork - 1) / kRowsOfWork;

@@ -50,27 +50,19 @@ struct ThinProduct {
   T* product;
 };
 
-// Each in float and double, by overload.
+template <typename T>
 struct Functions {
   const char* instruction_set;
   // Sum over samples and weights of log(to_prior / to_self), and its gradients divided by n.
-  double (*kernel_kl_f)(const KernelKlTile<float>&);
-  double (*kernel_kl_d)(const KernelKlTile<double>&);
-  void (*outer_product_adam_f)(const OuterProductAdam<float>&);
-  void (*outer_product_adam_d)(const OuterProductAdam<double>&);
-  void (*thin_product_f)(const ThinProduct<float>&);
-  void (*thin_product_d)(const ThinProduct<double>&);
-
-  double kernel_kl(const KernelKlTile<float>& tile) const { return kernel_kl_f(tile); }
-  double kernel_kl(const KernelKlTile<double>& tile) const { return kernel_kl_d(tile); }
-  void outer_product_adam(const OuterProductAdam<float>& a) const { outer_product_adam_f(a); }
-  void outer_product_adam(const OuterProductAdam<double>& a) const { outer_product_adam_d(a); }
-  void thin_product(const ThinProduct<float>& a) const { thin_product_f(a); }
-  void thin_product(const ThinProduct<double>& a) const { thin_product_d(a); }
+  double (*kernel_kl)(const KernelKlTile<T>&);
+  void (*outer_product_adam)(const OuterProductAdam<T>&);
+  void (*thin_product)(const ThinProduct<T>&);
 };
 
-// The functions of the best instruction set that both the library and the processor have.
-const Functions& functions();
+// The functions of the best instruction set that both the library and the processor have; T is
+// float or double.
+template <typename T>
+const Functions<T>& functions();
 
 #define BBH_DECLARE_INSTRUCTION_SET(name)                           \
   namespace name {                                                  \
