@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 
 from bayes_by_hypernet.ops import library
 
@@ -33,8 +34,7 @@ def _configure_devices():
     Everything that names no device runs on CPU:0 (or the GPU), as without it; only a
     `MirroredStrategy()` without arguments on a machine without a GPU sees two devices.
     """
-    [cpu] = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    tiny.two_logical_cpus()
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 

@@ -1,6 +1,7 @@
 """A network and data small enough that a test trains in a second."""
 
 import numpy as np
+import tensorflow as tf
 from keras import layers as keras_layers
 
 from bayes_by_hypernet import methods
@@ -44,3 +45,9 @@ def dataset(num=60):
 def method(name="bbh", **options):
     cls = methods.get(name)
     return cls(NETWORK, cls.Options(**{**OPTIONS.get(name, {}), **options}))
+
+
+def two_logical_cpus():
+    """Makes TensorFlow see two CPUs; before it runs anything."""
+    [cpu] = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])

@@ -32,11 +32,10 @@ ARCHITECTURES = [
 WORKER = """
 import functools, sys, tempfile
 sys.path.insert(0, sys.argv[1])
-import keras, numpy as np, tensorflow as tf, tiny
+import keras, numpy as np, tiny
 from bayes_by_hypernet import training
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+tiny.two_logical_cpus()
+strategy = training.make_strategy("mirrored")
 keras.utils.set_random_seed(1)
 with strategy.scope():
     method = tiny.method()
