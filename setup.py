@@ -112,7 +112,7 @@ setup(
         "pillow>=10.0",
         "tqdm>=4.65",
     ],
-    extras_require={"test": ["pytest>=8.0", "ruff>=0.9"]},
+    extras_require={"test": ["pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

@@ -66,7 +66,7 @@ class MemoryPass:
     NumPy's loop, on a slice of the arrays per core: what memory gives, timed like a variant.
     """
 
-    _SIZE = 200 * 2**20
+    _SIZE = 64 * 2**20
     num_bytes = 3 * 4 * _SIZE
 
     def __init__(self):
