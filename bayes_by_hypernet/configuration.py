@@ -8,6 +8,7 @@ import pathlib
 import tensorflow as tf
 
 from bayes_by_hypernet import data, methods, networks, protocols
+from bayes_by_hypernet.data.pipeline import PIPELINES
 
 CONFIG_FILE = "config.json"  # in a run directory
 # Settings of single methods, by name: the union over the methods' `Options`.
@@ -32,6 +33,7 @@ class RunConfig:
         seed: Of initialisation, batches, noise and prior samples.
         num_predictive_samples: Posterior samples of every prediction.
         max_train_examples: Only the first so many training examples; None: all.
+        batch_norm: Whose statistics normalise, see `networks.get`; None where nothing does.
         options: The method's own settings, by name.
     """
 
@@ -49,10 +51,12 @@ class RunConfig:
     seed: int
     num_predictive_samples: int
     max_train_examples: int | None
+    batch_norm: str | None
     options: dict
 
     def __post_init__(self):
         self.method_options()
+        self.make_network()
         for name in ("epochs", "batch_size", "num_predictive_samples"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         _check("learning_rate", self.learning_rate, self.learning_rate > 0, "positive")
@@ -70,10 +74,18 @@ class RunConfig:
         """Returns the method's validated `Options`."""
         return methods.get(self.method).Options(**self.options)
 
+    def make_network(self):
+        """Returns the `Network`."""
+        return networks.get(self.network, self.batch_norm)
+
+    @property
+    def pipeline(self):
+        """The `Pipeline` from stored images to the network's inputs."""
+        return PIPELINES[self.make_network().dataset]
+
     def make_method(self):
         """Returns the `Method` of this configuration, newly initialised."""
-        method = methods.get(self.method)
-        return method(networks.get(self.network), self.method_options())
+        return methods.get(self.method)(self.make_network(), self.method_options())
 
     def flat(self):
         """Returns a flat dict: every setting by its flag's name, None where it has no meaning."""
@@ -87,7 +99,8 @@ class RunConfig:
         names = [f.name for f in dataclasses.fields(cls) if f.name != "options"]
         options_class = methods.get(flat["method"]).Options
         taken = {f.name for f in dataclasses.fields(options_class)}
-        # A run made before a method had a setting has that setting's default.
+        # A run made before there was a setting has that setting's default.
+        flat = {"batch_norm": None, **flat}
         options = {name: flat[name] for name in METHOD_OPTIONS if name in taken and name in flat}
         if "hidden_units" in options:
             options["hidden_units"] = tuple(options["hidden_units"])
@@ -118,7 +131,7 @@ def resolve(
         ValueError: If a name or value is not allowed, or the method has no such setting.
         FileNotFoundError: If `dataset` names a set that is not there.
     """
-    networks.get(network)
+    spec = networks.get(network)
     method_class = methods.get(method)
     given = {name: value for name, value in given.items() if value is not None}
     options = {name: given.pop(name) for name in METHOD_OPTIONS if name in given}
@@ -129,10 +142,12 @@ def resolve(
                 f"Argument `{name}` has no meaning for method={method!r}, whose settings are "
                 f"{allowed}. Received: {name}={options[name]!r}"
             )
-    method_class.Options(**options)
+    options = {**protocols.method_settings(network, method), **options}
+    checked = method_class.Options(**options)
+    batch_norm = method_class.authors_batch_norm(checked) if spec.batch_norm else None
     if protocol is not None:
         protocols.get(network, protocol)
-    dataset, outlier_dataset, reason = data.resolve(dataset, data_dir, notmnist_dir)
+    dataset, outlier_dataset, reason = data.resolve(dataset, data_dir, notmnist_dir, spec.dataset)
     plan = protocols.get(network, protocol or default_protocol(dataset))
     if options.get("kl_estimator") == "adversarial":
         options.setdefault("adversarial_weights", plan.adversarial_weights)
@@ -147,6 +162,7 @@ def resolve(
         "seed": protocols.SEED,
         "num_predictive_samples": protocols.NUM_PREDICTIVE_SAMPLES,
         "max_train_examples": None,
+        "batch_norm": batch_norm,
     }
     unknown = sorted(set(given) - set(settings))
     if unknown:
@@ -173,7 +189,7 @@ def read_config(directory: str | os.PathLike) -> RunConfig | None:
 def default_protocol(dataset: str) -> str:
     """`paper` where there is an accelerator and real data, else `demo`."""
     accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
-    return "paper" if accelerated and dataset != "embedded" else "demo"
+    return "paper" if accelerated and "embedded" not in dataset else "demo"
 
 
 def _check(name, value, holds, allowed):

@@ -26,7 +26,6 @@ from bayes_by_hypernet.training.checkpoints import has_failed, mark_failed
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-INPUT_RANGE = (0.0, 1.0)
 LONG_RUN_SECONDS = 600
 
 
@@ -79,7 +78,9 @@ def run(
         predictions = predict(method, dataset, config)
         directory.write_predictions(*predictions, dataset.test.labels)
         logger.info("Exporting the SavedModel.")
-        export(Posterior(method, config), directory.path / "saved_model", INPUT_RANGE)
+        pipeline = config.pipeline
+        path = directory.path / "saved_model"
+        export(Posterior(method, config), path, pipeline.served_range, pipeline)
         results = {
             "schema_version": SCHEMA_VERSION,
             **config.flat(),
@@ -161,12 +162,13 @@ def make_trainer(
     make_optimizer = functools.partial(
         FusedAdam, config.learning_rate, epsilon=protocols.ADAM_EPSILON
     )
-    return Trainer(method, make_optimizer, train, plan, directory, strategy, name)
+    return Trainer(method, make_optimizer, train, plan, directory, strategy, name, config.pipeline)
 
 
 def _describe(method, strategy):
     """Returns what `results.json` says of the method's size, and of where it ran."""
     return {
+        "prediction_batch_size": method.prediction_batch_size,
         "num_weights": method.num_weights,
         "num_parameters": method.num_parameters,
         "hardware": machine.hardware(),
@@ -181,7 +183,7 @@ def predict(method, dataset, config):
     predictor = Predictor(method)
     num_samples = sufficient_samples(method, config.num_predictive_samples)
     return [
-        _predict(predictor, images, num_samples, config.seed, what)
+        _predict(predictor, config.pipeline.inputs(images), num_samples, config.seed, what)
         for images, what in ((dataset.test.images, "test images"), (dataset.outliers, "outliers"))
     ]
 
@@ -214,17 +216,19 @@ def _predict(predictor, images, num_samples, seed, what):
 
 
 def _validation(method, dataset, config):
-    """Returns the function that measures the validation set after an epoch; it selects nothing."""
-    validation = dataset.validation
+    """Returns the function that measures the validation set after an epoch, None without one."""
+    if dataset.validation is None:
+        return None
+    images, labels = config.pipeline.inputs(dataset.validation.images), dataset.validation.labels
     predictor = Predictor(method)
     num_samples = sufficient_samples(method, protocols.NUM_VALIDATION_SAMPLES)
     key = randomness.fold_in(randomness.seed_key(config.seed), "validation")
 
     def validate():
-        (mean, _), _ = predictor(validation.images, num_samples, key)
+        (mean, _), _ = predictor(images, num_samples, key)
         return {
-            "validation_error_percent": metrics.error_percent(mean, validation.labels),
-            "validation_nll": metrics.negative_log_likelihood(mean, validation.labels),
+            "validation_error_percent": metrics.error_percent(mean, labels),
+            "validation_nll": metrics.negative_log_likelihood(mean, labels),
         }
 
     return validate

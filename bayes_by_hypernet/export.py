@@ -1,6 +1,7 @@
 """SavedModels that serve posterior samples with TensorFlow alone."""
 
 import os
+import pathlib
 
 import tensorflow as tf
 
@@ -19,10 +20,11 @@ DEFAULT_NUM_SAMPLES = 100
 class ServedPosterior(tf.Module):
     """What the SavedModel holds: the parameters and two endpoints."""
 
-    def __init__(self, sampler, input_shape, input_range):
+    def __init__(self, sampler, input_shape, input_range, preprocess):
         super().__init__()
         self._sampler = sampler
         self._input_range = input_range
+        self._preprocess = preprocess
         # Variables that the traced functions use must hang on what is saved.
         self.parameters = [variable.value for variable in sampler.variables]
         images = tf.TensorSpec((None, *input_shape), tf.float32, name="x")
@@ -35,7 +37,7 @@ class ServedPosterior(tf.Module):
     def _serve(self, x, num_samples):
         checks = self._checks(x, num_samples)
         with tf.control_dependencies(checks):
-            x, num_samples = tf.identity(x), tf.identity(num_samples)
+            x, num_samples = self._preprocess(x), tf.identity(num_samples)
         num_samples = sufficient_samples(self._sampler, num_samples)
         probs, entropies = self._sums(x, num_samples)
         count = tf.cast(num_samples, tf.float32)
@@ -92,7 +94,7 @@ class ServedPosterior(tf.Module):
         return sums
 
 
-def export(model, path, input_range: tuple[float, float] | None = None):
+def export(model, path, input_range: tuple[float, float] | None = None, pipeline=None):
     """Writes a SavedModel that draws fresh posterior samples at every call and in every process.
 
     It loads with TensorFlow alone, holds no custom op and no Python function, and accepts any
@@ -111,6 +113,8 @@ def export(model, path, input_range: tuple[float, float] | None = None):
         model: A `Posterior`, or a stochastic Keras model that returns logits.
         path: Folder to write.
         input_range: Pair of the least and largest input allowed, or None.
+        pipeline: `Pipeline` from the images that are sent to the model's inputs, which the
+            SavedModel then does by itself; None: it takes the model's inputs.
 
     Returns:
         `path`.
@@ -130,7 +134,33 @@ def export(model, path, input_range: tuple[float, float] | None = None):
             "Argument `model` must know its input shape; make a subclassed model a functional one: "
             f"keras.Model(inputs, model(inputs)). Received: {model}"
         )
-    module = ServedPosterior(sampler, sampler.input_shape, input_range)
+    shape, preprocess = sampler.input_shape, tf.identity
+    if pipeline is not None and pipeline.prepare is not None:
+        shape, preprocess = pipeline.image_shape, pipeline.served_inputs
+    module = ServedPosterior(sampler, shape, input_range, preprocess)
     signatures = {"serving_default": module.serving_default, "serve": module.serve}
     tf.saved_model.save(module, os.fspath(path), signatures=signatures)
+    _write_readme(pathlib.Path(path), sampler, shape, input_range)
     return path
+
+
+def _write_readme(path, sampler, shape, input_range):
+    """Says beside the SavedModel, where such things go, what it takes and what it answers."""
+    pixels = "finite" if input_range is None else "in [{:g}, {:g}]".format(*input_range)
+    lines = [
+        f"`serve(x, num_samples)` takes x, float32 (batch, {', '.join(map(str, shape))}),",
+        f"{pixels}, and num_samples, an int32 scalar of at least 1; `serving_default(x)` draws",
+        f"{DEFAULT_NUM_SAMPLES} samples.",
+        "Answers are float32: `mean` (batch, classes), `entropy` (batch,) and `mutual_information`",
+        "(batch,), both in nats. Every call draws posterior samples of its own.",
+    ]
+    if sampler.prediction_batch_size:
+        lines += [
+            "",
+            "Batch normalisation uses the statistics of the batch: the answer for an image depends",
+            "on the images that it is sent with. The model was trained and measured with batches",
+            f"of {sampler.prediction_batch_size}.",
+        ]
+    folder = path / "assets.extra"
+    folder.mkdir(exist_ok=True)
+    (folder / "README.md").write_text("\n".join(lines) + "\n")

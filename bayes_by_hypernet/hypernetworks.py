@@ -205,7 +205,8 @@ class SingleHypernetwork(keras.layers.Layer):
     def call(self, z, multiply=None):
         slices = self.generator(z, multiply=multiply)  # (n, num_slices, slice_size)
         flat = ops.reshape(slices, (-1, self.num_slices * slices.shape[-1]))
-        flat = flat[:, : self.num_weights]  # (n, num_weights)
+        if flat.shape[1] > self.num_weights:
+            flat = flat[:, : self.num_weights]  # (n, num_weights)
         pieces = tf.split(flat, self.sizes, axis=1)
         return [
             ops.reshape(piece, (-1, *shape))

@@ -3,6 +3,14 @@
 import tensorflow as tf
 
 
+def input_gradient(inputs, loss):
+    """Returns the gradient of `loss(inputs)`, a scalar or `(batch,)`, in the shape of `inputs`."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        value = loss(inputs)
+    return tape.gradient(value, inputs)
+
+
 def fast_sign(inputs, epsilon, loss):
     """One step of the fast sign method (Goodfellow et al., 2015).
 
@@ -18,7 +26,34 @@ def fast_sign(inputs, epsilon, loss):
     Returns:
         Tensor of the shape of `inputs`, through which no gradient flows.
     """
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(inputs)
-        value = loss(inputs)
-    return tf.stop_gradient(inputs + epsilon * tf.sign(tape.gradient(value, inputs)))
+    return tf.stop_gradient(inputs + epsilon * tf.sign(input_gradient(inputs, loss)))
+
+
+def projected_gradient(inputs, epsilon, gradient, num_steps, step_size, start, clip=None):
+    """Sign steps that stay within `epsilon` of the inputs in every pixel (Madry et al., 2018).
+
+    ```
+    x_adv = project(x_adv + step_size * sign(gradient(x_adv)))
+    ```
+
+    Args:
+        inputs: Tensor x.
+        epsilon: Number, in units of `inputs`.
+        gradient: Function of a tensor like `inputs` that returns the gradient of a loss there.
+        num_steps: Integer.
+        step_size: Number, in units of `inputs`.
+        start: Tensor like `inputs`, where the first step begins; it is projected too.
+        clip: Pair, the range of valid inputs, or None.
+
+    Returns:
+        Tensor of the shape of `inputs`.
+    """
+
+    def project(x):
+        x = inputs + tf.clip_by_value(x - inputs, -epsilon, epsilon)
+        return x if clip is None else tf.clip_by_value(x, *clip)
+
+    x = project(start)
+    for _ in range(num_steps):
+        x = project(x + step_size * tf.sign(gradient(x)))
+    return x

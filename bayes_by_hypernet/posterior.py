@@ -86,6 +86,7 @@ class Posterior:
         self.sample_shapes = method.sample_shapes
         self.variables = method.variables
         self.input_shape = method.input_shape
+        self.prediction_batch_size = method.prediction_batch_size
 
     def sample(self, num_samples: int, seed: int | None = None) -> dict[str, tf.Tensor]:
         """Draws weights from the posterior.

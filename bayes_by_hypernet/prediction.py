@@ -50,6 +50,7 @@ class KerasSampler:
     """Posterior samples of a stochastic Keras model: a sample is the key of its noise."""
 
     num_distinct_samples = None
+    prediction_batch_size = None
     sample_shapes = {"key": (2,)}
 
     def __init__(self, model):
@@ -128,6 +129,7 @@ class Predictor:
 
     def __call__(self, x, num_samples, key, batch_size=1000, return_samples=False):
         """Returns the means over samples of the two outputs, and all of the first or None."""
+        batch_size = self._sampler.prediction_batch_size or batch_size
         sums, kept = None, []
         batches = range(0, len(x), batch_size)
         most = samples_per_chunk(self._sampler)
@@ -197,7 +199,8 @@ def predict(
         model: A `Posterior`, or any Keras model whose calls differ from each other.
         x: Inputs `(N, ...)`.
         num_samples: Posterior samples S, at least 1.
-        batch_size: Inputs of one call.
+        batch_size: Inputs of one call. Where answers depend on the other inputs of a batch
+            (`--batch_norm=batch`) it is 100, whatever is given.
         seed: Integer: the same answer again. None: fresh samples.
         from_logits: Whether the model's outputs are logits; else probabilities.
         return_samples: Whether to keep every sample's prediction, `(S, N, C)`.
@@ -211,9 +214,14 @@ def predict(
             than the model's input, or probabilities do not sum to 1.
     """
     x = np.asarray(x)
-    _check_arguments(x, num_samples, batch_size, likelihood)
+    _check_at_least_one("batch_size", batch_size)
+    if likelihood not in ("categorical", "gaussian"):
+        raise ValueError(
+            'Argument `likelihood` must be "categorical" or "gaussian". '
+            f"Received: likelihood={likelihood!r}"
+        )
     sampler = as_sampler(model)
-    _check_shape(x, sampler.input_shape)
+    check_inputs(x, sampler, num_samples)
     if not return_samples:
         num_samples = sufficient_samples(sampler, num_samples)
     outputs = gaussian_outputs
@@ -241,32 +249,33 @@ def categorical_prediction(mean, mean_entropy, samples=None):
     return Prediction(mean, entropy, np.maximum(entropy - mean_entropy, 0), samples)
 
 
-def _check_shape(x, input_shape):
-    """Compares the shape of `x` with a model's, where None means any size or nothing known."""
-    if input_shape is None:
-        return
-    fits = len(x.shape) == len(input_shape) + 1 and all(
-        expected in (None, size) for size, expected in zip(x.shape[1:], input_shape, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"Argument `x` must have the shape (N, {', '.join(map(str, input_shape))}). "
-            f"Received: shape {x.shape}"
-        )
+def check_inputs(x, sampler, num_samples):
+    """Checks an array of inputs and a number of posterior samples.
 
-
-def _check_arguments(x, num_samples, batch_size, likelihood):
-    for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"Argument `{name}` must be at least 1. Received: {name}={value}")
-    if likelihood not in ("categorical", "gaussian"):
-        raise ValueError(
-            'Argument `likelihood` must be "categorical" or "gaussian". '
-            f"Received: likelihood={likelihood!r}"
-        )
+    Raises:
+        ValueError: If there is no sample or no input, or the inputs are not finite or of another
+            shape than the sampler's.
+    """
+    _check_at_least_one("num_samples", num_samples)
     if x.ndim < 1 or not len(x):
         raise ValueError(
             f"Argument `x` must hold at least one input, (N, ...). Received: shape {x.shape}"
         )
     if not np.isfinite(x).all():
         raise ValueError("Argument `x` must be finite. Received: NaN or infinite values")
+    shape = sampler.input_shape  # None: nothing is known; a None in it: any size
+    if shape is None:
+        return
+    fits = len(x.shape) == len(shape) + 1 and all(
+        expected in (None, size) for size, expected in zip(x.shape[1:], shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"Argument `x` must have the shape (N, {', '.join(map(str, shape))}). "
+            f"Received: shape {x.shape}"
+        )
+
+
+def _check_at_least_one(name, value):
+    if value < 1:
+        raise ValueError(f"Argument `{name}` must be at least 1. Received: {name}={value}")

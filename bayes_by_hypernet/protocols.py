@@ -35,8 +35,27 @@ PROTOCOLS = {
         "paper": Protocol("paper", 100, 5, 15),
         "quick": Protocol("quick", 8, 1, 3, adversarial_weights=65_536),
         "demo": Protocol("demo", 2, 0.5, 1, adversarial_weights=65_536),
+    },
+    "resnet32": {
+        "paper": Protocol("paper", 200, 20, 15),
+        "quick": Protocol("quick", 5, 1, 2, adversarial_weights=65_536),
+        "demo": Protocol("demo", 1, 0.25, 0.5, adversarial_weights=65_536),
+    },
+}
+
+# Settings of the methods that a network changes, by network and method (authors' code).
+METHOD_SETTINGS = {
+    "resnet32": {
+        "ensemble": {"num_members": 5},
+        "bbb": {"initial_log_variance": -30.0},
+        "mnf": {"max_stddev": 0.3},
     }
 }
+
+
+def method_settings(network: str, method: str) -> dict:
+    """Returns the settings of a method in which a network differs from its defaults."""
+    return METHOD_SETTINGS.get(network, {}).get(method, {})
 
 
 def get(network: str, name: str) -> Protocol:

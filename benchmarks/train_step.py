@@ -1,6 +1,7 @@
-"""Times a training step of LeNet, for every method and architecture of the paper's tables.
+"""Times a training step, for every method and architecture of the paper's tables.
 
     python benchmarks/train_step.py --json=benchmarks/train_step.json
+    python benchmarks/train_step.py --network=resnet32 --json=benchmarks/train_step_resnet32.json
 
 Each row runs in a process of its own, in turns with what it is compared with there:
 
@@ -31,11 +32,9 @@ import tensorflow as tf
 
 from bayes_by_hypernet import configuration, protocols
 from bayes_by_hypernet.data.examples import Examples
-from bayes_by_hypernet.tables.paper import PAPER_ROWS
+from bayes_by_hypernet.tables.paper import DATA, PAPER_ROWS
+from bayes_by_hypernet.tables.runs import rows_of
 from bayes_by_hypernet.training import FusedAdam, Plan, Trainer
-
-MAP = next(row for row in PAPER_ROWS if row.method == "map")
-IMAGE_SHAPE = (28, 28, 1)
 
 
 def parse_arguments():
@@ -43,13 +42,19 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], epilog="Rows: " + "; ".join(labels)
     )
+    parser.add_argument(
+        "--network", default="lenet", choices=DATA, help="whose rows: lenet, or resnet32 (Table 4)"
+    )
     parser.add_argument("--rows", default="", help="only rows whose label contains this")
-    parser.add_argument("--repetitions", type=int, default=7, help="of each, after a warm-up")
-    parser.add_argument("--steps", type=int, default=10, help="steps of one repetition")
+    parser.add_argument("--repetitions", type=int, default=7, help="at most, after a warm-up")
+    parser.add_argument("--steps", type=int, default=5, help="steps of one repetition")
     parser.add_argument("--hidden_units", type=int, nargs="+", help="of the hypernetworks")
     parser.add_argument("--json", help="also write the numbers to this file")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)  # label and protocol
     return parser.parse_args()
+
+
+MAX_SECONDS = 90  # after which a row begins no other repetition
 
 
 class PlainAdam(keras.optimizers.Adam):
@@ -68,11 +73,11 @@ def plain_kl(samples, key):
     return measure.plain_formula(joined, tf.random.normal(joined.shape))
 
 
-def examples():
+def examples(config):
     rng = np.random.default_rng(0)
     count = 100 * protocols.BATCH_SIZE
-    images = rng.random((count, *IMAGE_SHAPE), np.float32)
-    return Examples(images, rng.integers(0, 10, count))
+    images = rng.random((count, *config.pipeline.image_shape), np.float32)
+    return Examples(images, rng.integers(0, config.make_network().num_outputs, count))
 
 
 def make_config(row, protocol, hidden_units=None):
@@ -97,10 +102,11 @@ def make_step(config, steps, optimizer=FusedAdam, kl=None):
     trainer = Trainer(
         method,
         make_optimizer,
-        examples(),
+        examples(config),
         plan,
         tempfile.gettempdir(),
         tf.distribute.get_strategy(),
+        pipeline=config.pipeline,
     )
     batches = iter(trainer.batches(0))
     return lambda: trainer.run_steps(batches, tf.constant(steps, tf.int64)).numpy(), method
@@ -109,8 +115,9 @@ def make_step(config, steps, optimizer=FusedAdam, kl=None):
 def make_keras_fit(config, steps):
     """Returns a function that fits MAP's Keras model for `steps` steps, weight decay included."""
     model = config.make_method().keras_model
-    size = steps * config.batch_size
-    decay = 0.5 / len(examples().labels)
+    data = examples(config)
+    images = config.pipeline.inputs(data.images[: steps * config.batch_size])
+    decay = 0.5 / len(data.labels)
     kernels = [v for v in model.trainable_variables if v.path.endswith("kernel")]
 
     def loss(labels, logits):
@@ -118,16 +125,16 @@ def make_keras_fit(config, steps):
         return nll + decay * sum(tf.reduce_sum(tf.square(v.value)) for v in kernels)
 
     model.compile(keras.optimizers.Adam(config.learning_rate), loss)
-    data = tf.data.Dataset.from_tensor_slices(
-        (examples().images[:size], examples().labels[:size])
-    ).batch(config.batch_size)
+    data = tf.data.Dataset.from_tensor_slices((images, data.labels[: len(images)]))
+    data = data.batch(config.batch_size)
     return lambda: model.fit(data, verbose=0)
 
 
 def measure_row(row, protocol, steps, repetitions, hidden_units):
     """Returns the numbers of one row."""
     config = make_config(row, protocol, hidden_units)
-    reference, _ = make_step(make_config(MAP, protocol), steps)
+    baseline = next(other for other in rows_of(row.network) if other.method == "map")
+    reference, _ = make_step(make_config(baseline, protocol), steps)
     reference()
     gc.collect()
     made = []
@@ -139,14 +146,15 @@ def measure_row(row, protocol, steps, repetitions, hidden_units):
     peak = measure.peak_memory(first_steps)
     ours, method = made
     variants = {"ours": ours}
-    if row is MAP:
+    if row is baseline:
         variants["map"] = make_keras_fit(config, steps)
     else:
         variants["map"] = reference
     if row.method == "bbh":
         variants["formula"] = make_step(config, steps, kl=plain_kl)[0]
         variants["plain"] = make_step(config, steps, PlainAdam, plain_kl)[0]
-    seconds = measure.in_turns(variants | {"memory": measure.MemoryPass()}, repetitions)
+    variants["memory"] = measure.MemoryPass()
+    seconds = measure.in_turns(variants, repetitions, MAX_SECONDS)
     memory = seconds.pop("memory")
     seconds = {name: [s / steps for s in values] for name, values in seconds.items()}
     bandwidth = measure.bandwidth(memory)
@@ -209,7 +217,7 @@ def main():
         print(json.dumps(measure_row(row, protocol, *settings)))
         return
     entries = []
-    for row in PAPER_ROWS:
+    for row in rows_of(arguments.network):
         if arguments.rows not in row.label:
             continue
         # The protocols differ in the step's cost only where they differ in its settings.
@@ -219,7 +227,7 @@ def main():
             entries.append(in_child(row, protocol, arguments))
             seconds = time.perf_counter() - started
             print(f"{row.label}: {entries[-1]['ms_per_step']:.1f} ms ({seconds:.0f} s)", flush=True)
-    title = "Training step of LeNet, batches of 100 images: medians"
+    title = f"Training step on {DATA[arguments.network].title}, batches of 100 images: medians"
     measure.report(title, HEADER, map(cells, entries), arguments.json, steps=entries)
 
 

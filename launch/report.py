@@ -1,8 +1,8 @@
 """Prints the paper's tables with our numbers beside them, and keeps the pages that show them.
 
-python launch/report.py --runs=results/mnist
+python launch/report.py --runs=results/mnist,results/cifar5
 python launch/report.py --table=3 --protocol=quick --format=latex
-python launch/report.py --update=README.md,results/README.md,flags/README.md --headers=flags/mnist
+python launch/report.py --update=README.md,results/README.md,flags/README.md --headers=flags
 
 Runs are found by their configuration, so any folder will do. A number is of one protocol and one
 data set; where a row was run with several seeds it is their mean and standard deviation.
@@ -17,7 +17,9 @@ from absl import app, flags
 from bayes_by_hypernet import tables
 from bayes_by_hypernet.protocols import PROTOCOLS
 
-RUNS = flags.DEFINE_string("runs", "results/mnist", "Folder below which results.json files lie.")
+RUNS = flags.DEFINE_list(
+    "runs", ["results/mnist", "results/cifar5"], "Folders below which results.json files lie."
+)
 TABLE = flags.DEFINE_list("table", list(map(str, tables.TITLES)), "Numbers of the tables to print.")
 PROTOCOL = flags.DEFINE_enum(
     "protocol", None, list(PROTOCOLS["lenet"]), "Runs to print; default: each protocol found."
@@ -32,10 +34,12 @@ UPDATE = flags.DEFINE_list(
     "update", [], "Markdown pages whose marked tables are made anew, in place of printing."
 )
 HEADERS = flags.DEFINE_string(
-    "headers", None, "Folder of flagfiles whose headers are made anew, in place of printing."
+    "headers",
+    None,
+    "Folder of the folders of flagfiles whose headers are made anew, in place of printing.",
 )
 flags.register_validator(
-    "table", lambda numbers: {*numbers} <= {*map(str, tables.TITLES)}, "Tables are 1, 2, 3 and 5."
+    "table", lambda numbers: {*numbers} <= {*map(str, tables.TITLES)}, "Tables are 1 to 5."
 )
 
 
@@ -49,9 +53,11 @@ def rewrite(path, text):
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
-    found = tables.find_runs(RUNS.value)
+    found = {}
+    for folder in RUNS.value:
+        found |= tables.find_runs(folder)
     if not found:
-        sys.exit(f"No complete results.json below --runs={RUNS.value}.")
+        sys.exit(f"No complete results.json below --runs={','.join(RUNS.value)}.")
     runs, step_times = found.values(), tables.read_step_times(BENCHMARKS.value)
     try:
         for path in map(pathlib.Path, UPDATE.value):

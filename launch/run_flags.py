@@ -3,21 +3,30 @@
 import dataclasses
 import logging
 
+import data_flags
 import quiet_tensorflow  # noqa: F401
 from absl import flags
 from absl import logging as absl_logging
 
-from bayes_by_hypernet import methods
+from bayes_by_hypernet import methods, protocols
+from bayes_by_hypernet.data.sources import SOURCES
+from bayes_by_hypernet.layers import STATISTICS
 from bayes_by_hypernet.methods.bbb import FORWARDS, KL_ESTIMATORS
 from bayes_by_hypernet.methods.bbh import ARCHITECTURES, NOISES
 from bayes_by_hypernet.training import STRATEGIES
 
+flags.adopt_module_key_flags(data_flags)
+
 PROTOCOL = flags.DEFINE_enum(
     "protocol", None, ["paper", "quick", "demo"], "Length of training: 100, 8 or 2 epochs of "
-    "MNIST. Default: demo on the embedded set or without a GPU, else paper."
+    "MNIST, 200, 5 or 1 of CIFAR-5. Default: demo on the embedded set or without a GPU, else paper."
 )  # fmt: skip
+_DATASETS = ["auto", *SOURCES, *(source.stand_in.NAME for source in SOURCES.values())]
 # What decides a run's numbers, and is a setting of the same name in `configuration.resolve`.
 _SETTINGS = [
+    flags.DEFINE_enum("dataset", "auto", _DATASETS, "auto: the set that the paper "
+        "trains the network on where it is or can be had, else rendered digits (embedded), for "
+        "ResNet-32 in colour (embedded_colour)."),
     flags.DEFINE_enum("method", "bbh", sorted(methods.METHODS), "Method to train."),
     PROTOCOL,
     flags.DEFINE_integer("epochs", None, "Epochs; default: the protocol's.", 1),
@@ -37,13 +46,19 @@ _SETTINGS = [
         "by weight (bbh's default) or jointly, adversarial."),
     flags.DEFINE_integer("adversarial_weights", None, "Random weights that an adversarial estimate "
         "looks at; as many as there are: all; default: 65536, in the paper's protocol all."),
+    flags.DEFINE_float("initial_log_variance", None, "bbb: where the log variances of the weights "
+        "start; default: -9, for ResNet-32 -30."),
     flags.DEFINE_enum("forward", None, list(FORWARDS), "bbb: TFP's Flipout (default), or one "
         "weight sample a batch."),
     flags.DEFINE_float("rate", None, "dropout: probability of dropping a unit; default: 0.5."),
     flags.DEFINE_float("max_stddev", None, "mnf: where the standard deviations of sampling are "
-        "clipped; default: 0.5."),
+        "clipped; default: 0.5, for ResNet-32 0.3."),
     flags.DEFINE_integer("flow_units", None, "mnf: hidden units of the flows; default: 50."),
-    flags.DEFINE_integer("num_members", None, "ensemble: number of networks; default: 10."),
+    flags.DEFINE_integer("num_members", None, "ensemble: number of networks; default: 10, for "
+        "ResNet-32 5."),
+    flags.DEFINE_enum("batch_norm", None, STATISTICS, "ResNet-32: normalise by the statistics of "
+        "the image itself, the batch, or the past; default: batch for layer-wise bbh, else "
+        "instance."),
     flags.DEFINE_float("adversarial_epsilon", None, "ensemble: step of the fast sign method in "
         "training; default: 0.01."),
     flags.DEFINE_list("hidden_units", None, "bbh: of the hypernetworks; default: 64,256,512."),
@@ -96,7 +111,8 @@ def settings():
 
 def default_workdir(config):
     """Returns `runs/<data>/<protocol>/<method>-<options that are not its defaults>-seed<n>`."""
-    defaults = dataclasses.asdict(methods.get(config.method).Options())
+    settings = protocols.method_settings(config.network, config.method)
+    defaults = dataclasses.asdict(methods.get(config.method).Options(**settings))
     changed = [
         f"{name}={value}".replace(" ", "")
         for name, value in config.options.items()

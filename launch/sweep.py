@@ -2,6 +2,7 @@
 
 python launch/sweep.py --flagfiles='flags/mnist/table3_*_quick.flags' --seeds=42,43
 python launch/sweep.py --flagfiles='flags/mnist/*_quick.flags' -- --data_dir=/data/tfds
+python launch/sweep.py --launcher=launch/cifar5.py --flagfiles='flags/cifar5/*_quick.flags'
 
 What stands behind `--` goes to every run. A run has the directory <root>/<flagfile>-seed<seed>, and
 its output goes to the file of that name with .log. Finished runs are skipped, unfinished resumed;
@@ -16,13 +17,13 @@ import signal
 import subprocess
 import sys
 
-import mnist
+import data_flags
 import run_flags
 import tensorflow as tf
 from absl import app, flags
 from absl.testing import flagsaver
 
-from bayes_by_hypernet import configuration
+from bayes_by_hypernet import configuration, networks
 from bayes_by_hypernet.configuration import RunConfig
 from bayes_by_hypernet.run_directory import RESULTS_FILE, RunDirectory
 from bayes_by_hypernet.tables import find_runs, format_table
@@ -34,7 +35,9 @@ RESULTS = flags.DEFINE_string(
     "results", None, "Copy each finished results.json to RESULTS/<protocol>/<run>/results.json; "
     "what lies there counts as run."
 )  # fmt: skip
-LAUNCHER = flags.DEFINE_string("launcher", mnist.__file__, "Script that takes a run's flags.")
+MNIST = str(pathlib.Path(__file__).with_name("mnist.py"))
+LAUNCHER = flags.DEFINE_string("launcher", MNIST, "Script that takes a run's flags.")
+NETWORKS = {network.dataset: network.name for network in networks.NETWORKS.values()}
 LOG_LINES = 10  # shown of a run that failed
 
 
@@ -54,17 +57,13 @@ class Run:
         self.arguments = [f"--flagfile={self.flagfile}", *self.extra, *own]
 
     def configuration(self):
-        """Returns the `RunConfig` that launch/mnist.py makes of the arguments."""
+        """Returns the `RunConfig` that the launcher makes of the arguments."""
+        launcher = pathlib.Path(LAUNCHER.value)
+        network = NETWORKS.get(launcher.stem, networks.LENET.name)
         with flagsaver.flagsaver():
-            flags.FLAGS(["mnist.py", *self.arguments])
-            config, _ = configuration.resolve(
-                "lenet",
-                dataset=mnist.DATASET.value,
-                data_dir=mnist.DATA_DIR.value,
-                notmnist_dir=mnist.NOTMNIST_DIR.value,
-                **run_flags.settings(),
-            )
-        return config
+            flags.FLAGS([launcher.name, *self.arguments])
+            settings = run_flags.settings() | data_flags.data_dirs()
+            return configuration.resolve(network, **settings)[0]
 
     def is_finished(self, config):
         """Whether there are results, which are noted; another configuration's are an error."""
@@ -120,7 +119,8 @@ class Run:
 
 
 def main(argv):
-    own = [f for module in (mnist, run_flags) for f in flags.FLAGS.get_flags_for_module(module)]
+    modules = (run_flags, data_flags)
+    own = [flag for module in modules for flag in flags.FLAGS.get_flags_for_module(module)]
     misplaced = ", ".join(f"--{flag.name}" for flag in own if flag.present)
     if misplaced:
         raise app.UsageError(f"Flags of the runs stand behind `--`. Received before: {misplaced}")

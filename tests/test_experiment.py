@@ -42,6 +42,7 @@ def make_config(method="bbh", **settings):
         seed=3,
         num_predictive_samples=6,
         max_train_examples=None,
+        batch_norm=None,
         options=dataclasses.asdict(
             configuration.methods.get(method).Options(**options),
         ),

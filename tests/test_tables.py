@@ -10,22 +10,27 @@ import pytest
 from bayes_by_hypernet import configuration, data, protocols, tables
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-RESULTS = REPOSITORY / "results" / "mnist"
+RESULTS = [REPOSITORY / "results" / name for name in ("mnist", "cifar5")]
 UPDATE = (
     "run: python launch/report.py --update=README.md,results/README.md,flags/README.md "
-    "--headers=flags/mnist"
+    "--headers=flags"
 )
 
 
 @pytest.fixture
 def make_run(monkeypatch):
-    """Function that returns the results of a run on MNIST, with made-up measures."""
-    resolved = data.Resolved("mnist", "notmnist", None)
-    monkeypatch.setattr(configuration.data, "resolve", lambda *args, **kwargs: resolved)
+    """Function that returns the results of a run on the paper's data, with made-up measures."""
 
-    def make(method="bbh", protocol="quick", seed=42, error_percent=1.5, **options):
+    def resolve(name, data_dir, notmnist_dir, real):
+        return data.Resolved(real, {"mnist": "notmnist", "cifar5": "cifar5_others"}[real], None)
+
+    monkeypatch.setattr(configuration.data, "resolve", resolve)
+
+    def make(
+        method="bbh", protocol="quick", seed=42, error_percent=1.5, network="lenet", **options
+    ):
         config, _ = configuration.resolve(
-            "lenet", method=method, protocol=protocol, seed=seed, **options
+            network, method=method, protocol=protocol, seed=seed, **options
         )
         measures = {"error_percent": error_percent, "in_auc": 0.95, "outlier_auc": 0.45}
         measures |= {"nll": 0.06, "brier": 0.02, "ece": 0.01, "auroc": 0.98}
@@ -41,6 +46,10 @@ def make_run(monkeypatch):
 def results(make_run):
     """Results of Table 3's BbH under the quick protocol."""
     return make_run()
+
+
+def _committed():
+    return {path: run for folder in RESULTS for path, run in tables.find_runs(folder).items()}
 
 
 def _line(runs, label, step_times=(), protocol="quick"):
@@ -64,6 +73,7 @@ class TestRows:
                 "Independent noise, d = 8",
             ],
             3: ["MAP", "Ensemble", "BbB", "Dropout", "MNF", "BbH (ours)"],
+            4: ["MAP", "Ensemble", "BbB", "Dropout", "MNF", "BbH (ours)"],
             5: [
                 "Analytical",
                 "Adversarial Variational Bayes",
@@ -75,7 +85,7 @@ class TestRows:
     @pytest.mark.parametrize("protocol", ["paper", "quick"])
     @pytest.mark.parametrize("row", tables.PAPER_ROWS, ids=lambda row: row.label)
     def test_every_row_is_a_valid_configuration_and_found_by_it(self, make_run, row, protocol):
-        run = make_run(row.method, protocol, **row.options)
+        run = make_run(row.method, protocol, network=row.network, **row.options)
         assert tables.paper_row(run) is row
         assert tables.deviations(row, run) == {}
 
@@ -190,11 +200,23 @@ class TestReport:
         assert rows[0].split() == "MAP no run 0.80 0.99 0.71 710".split()
 
     def test_a_row_in_two_tables_stands_in_both_under_its_labels(self, results):
-        page = tables.report([results])
+        page = tables.report([results], tables=[2, 3])
         assert page.count("1 (42)") == 2
         for label in ("Independent noise, d = 1 ", "BbH (ours) "):
             [line] = [line for line in page.splitlines() if line.startswith(label)]
             assert "1.50" in line
+
+    def test_networks_have_their_own_tables_and_data(self, make_run):
+        runs = [make_run(), make_run(network="resnet32")]
+        page = tables.report(runs, tables=[3, 4])
+        titles = [line for line in page.splitlines() if line.startswith("Table")]
+        assert titles == [
+            "Table 3. Methods on MNIST: quick protocol",
+            "Table 4. Methods on CIFAR-5: quick protocol",
+        ]
+        assert "5 epochs: not to be compared with the paper's 200. Data: cifar5" in page
+        assert "BbH (ours) 1.50 13.62 0.950 0.68 0.450 0.51" in " ".join(page.split())
+        assert "| 1.50 (13.62) |" in tables.rows_markdown(runs, "quick", "resnet32")
 
     def test_each_protocol_has_its_own_tables(self, make_run):
         runs = [make_run(), make_run(protocol="paper", seed=43)]
@@ -255,17 +277,19 @@ class TestReport:
         assert row.split()[6:8] == ["0.450", tables.DASH]
 
     def test_one_table_of_all_rows(self, make_run):
-        page = tables.rows_markdown([make_run(), make_run("map", "paper")], "quick")
-        assert len(page.splitlines()) == 2 + len(tables.PAPER_ROWS)
+        page = tables.rows_markdown([make_run(), make_run("map", "paper")], "quick", "lenet")
+        rows = [row for row in tables.PAPER_ROWS if row.network == "lenet"]
+        assert len(page.splitlines()) == 2 + len(rows)
         assert "| 1.50 (0.56) | 0.950 (0.97) | 0.450 (0.48) | 0.060 |  | 1 (42) |" in page
-        assert page.count("no run") == 3 * (len(tables.PAPER_ROWS) - 1)
+        assert page.count("no run") == 3 * (len(rows) - 1)
         assert "| 3, 5 | BbB, analytic KL |" in page
 
     def test_step_times_stand_in_their_columns(self, make_run):
         times = [{**make_run("map"), "ms_per_step": 20.0}, {**make_run(), "ms_per_step": 390.0}]
-        assert "| 390.0 (19.5) |" in tables.rows_markdown([make_run()], "quick", times)
+        assert "| 390.0 (19.5) |" in tables.rows_markdown([make_run()], "quick", "lenet", times)
         assert "| 390.0 | 19.5 |" in tables.report([make_run()], "markdown", step_times=times)
-        assert "| 390.0 |" in tables.rows_markdown([make_run()], "quick", times[1:])  # no `map`
+        without_map = tables.rows_markdown([make_run()], "quick", "lenet", times[1:])
+        assert "| 390.0 |" in without_map
 
 
 class TestBlocks:
@@ -286,7 +310,7 @@ class TestBlocks:
 class TestFlagfileHeaders:
     def test_says_row_paper_and_ours(self, make_run):
         [row] = [row for row in tables.PAPER_ROWS if 3 in row.tables and row.method == "bbh"]
-        assert tables.flagfile_name(row, 3, "quick") == "table3_bbh_quick.flags"
+        assert tables.flagfile_name(row, 3, "quick") == "mnist/table3_bbh_quick.flags"
         runs = [make_run(), make_run(protocol="paper", error_percent=0.6)]
         assert tables.flagfile_header(row, 3, "quick", runs) == (
             '# Table 3, "BbH (ours)"; the quick protocol, 8 epochs: '
@@ -307,19 +331,19 @@ class TestFlagfileHeaders:
 
 class TestCommitted:
     def test_results_are_complete_and_of_their_protocol(self):
-        runs = tables.find_runs(RESULTS)
+        runs = _committed()
         assert runs
         for path, run in runs.items():
-            assert path.relative_to(RESULTS).parts[0] == run["protocol"]
+            assert path.parts[-4:-2] == (run["dataset"], run["protocol"])
             plan = protocols.get(run["network"], run["protocol"])
             assert run["epochs"] == plan.epochs
 
     def test_every_run_is_a_row(self):
-        assert tables.unplaced(tables.find_runs(RESULTS)) == {}
+        assert tables.unplaced(_committed()) == {}
 
     @pytest.mark.parametrize("page", ["README.md", "results/README.md", "flags/README.md"])
     def test_pages_show_the_committed_numbers(self, page):
         text = (REPOSITORY / page).read_text()
         step_times = tables.read_step_times(REPOSITORY / "benchmarks" / "train_step.json")
-        blocks = tables.page_blocks(tables.find_runs(RESULTS).values(), step_times)
+        blocks = tables.page_blocks(_committed().values(), step_times)
         assert tables.update_blocks(text, blocks) == text, UPDATE

@@ -22,7 +22,15 @@ def _apply(layers, images, num_outputs):
     return layers.dense(x, num_outputs, name="dense")
 
 
-NETWORK = Network("tiny", _apply, SHAPE, NUM_CLASSES)
+def _apply_normalised(layers, images, num_outputs, batch_norm):
+    x = layers.conv2d(images, 4, 3, padding="same", name="conv")
+    x = keras_layers.ReLU()(layers.batch_norm(x, batch_norm, name="norm"))
+    x = layers.dropout(x, name="dropout")
+    return layers.dense(keras_layers.Flatten()(x), num_outputs, name="dense")
+
+
+NETWORK = Network("tiny", _apply, SHAPE, NUM_CLASSES, "mnist")
+NORMALISED = Network("tiny_normalised", _apply_normalised, SHAPE, NUM_CLASSES, "mnist", "instance")
 
 
 def examples(num, seed=0):
@@ -42,9 +50,9 @@ def dataset(num=60):
     )
 
 
-def method(name="bbh", **options):
+def method(name="bbh", network=NETWORK, **options):
     cls = methods.get(name)
-    return cls(NETWORK, cls.Options(**{**OPTIONS.get(name, {}), **options}))
+    return cls(network, cls.Options(**{**OPTIONS.get(name, {}), **options}))
 
 
 def two_logical_cpus():

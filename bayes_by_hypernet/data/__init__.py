@@ -1,17 +1,17 @@
-"""Data sets as arrays: MNIST with notMNIST as outliers, and an embedded set that needs no download.
+"""Data sets as arrays: MNIST, CIFAR-5, and embedded sets that need no download, with outliers.
 
 `load` returns a `Dataset`; `resolve` says beforehand which one that will be.
 """
 
 from bayes_by_hypernet.data.examples import Dataset, Examples, validate, validate_images
-from bayes_by_hypernet.data.sources import NAMES, Resolved, load, resolve
+from bayes_by_hypernet.data.sources import Resolved, load, names, resolve
 
 __all__ = [
-    "NAMES",
     "Dataset",
     "Examples",
     "Resolved",
     "load",
+    "names",
     "resolve",
     "validate",
     "validate_images",

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from bayes_by_hypernet.data.pipeline import NUM_RANDOM
+
 
 def steps_per_epoch(num_examples, batch_size):
     """Returns the number of full batches of an epoch; the rest changes with every shuffle."""
@@ -14,7 +16,7 @@ def steps_per_epoch(num_examples, batch_size):
 
 
 def training_batches(
-    examples, batch_size, seed, first_step, last_step, num_replicas=1, replicas=(0,)
+    examples, batch_size, seed, first_step, last_step, num_replicas=1, replicas=(0,), pipeline=None
 ):
     """Returns a `tf.data.Dataset` of the batches of steps `first_step` to `last_step - 1`.
 
@@ -29,6 +31,8 @@ def training_batches(
         first_step, last_step: Global steps, counted from 0.
         num_replicas: Number of replicas in all.
         replicas: Indices of this worker's replicas.
+        pipeline: `Pipeline` that turns images into inputs, or None: they are. What it does at
+            random depends on (seed, step) and the place in the global batch.
 
     Returns:
         Dataset of `(images, labels)`, `(batch_size / num_replicas, ...)`.
@@ -41,22 +45,31 @@ def training_batches(
             f"Received: batch_size={batch_size}"
         )
     images, labels = tf.constant(examples.images), tf.constant(examples.labels)
+    parts = (num_replicas, batch_size // num_replicas)
 
     def epoch_batches(epoch):
         order = tf.random.experimental.stateless_shuffle(
             tf.range(num_examples), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
         )
-        batches = tf.reshape(
-            order[: num_steps * batch_size], (num_steps, num_replicas, batch_size // num_replicas)
-        )
+        batches = tf.reshape(order[: num_steps * batch_size], (num_steps, *parts))
         return tf.data.Dataset.from_tensor_slices(tf.gather(batches, list(replicas), axis=1))
 
-    def take(indices):
-        return tf.gather(images, indices), tf.gather(labels, indices)
+    def random_numbers(step):
+        key = tf.stack([tf.constant(seed, tf.int64), step])
+        key = tf.random.experimental.stateless_fold_in(key, 1)  # not the key of a shuffle
+        numbers = tf.random.stateless_uniform((batch_size, NUM_RANDOM), key)
+        return tf.gather(tf.reshape(numbers, (*parts, NUM_RANDOM)), list(replicas))
+
+    def take(indices, numbers):
+        taken = tf.gather(images, indices)
+        if pipeline is not None:
+            taken = pipeline.training_inputs(taken, numbers)
+        return taken, tf.gather(labels, indices)
 
     epochs = tf.data.Dataset.range(first_step // num_steps, -(-last_step // num_steps))
     batches = epochs.flat_map(epoch_batches).skip(first_step % num_steps)
-    batches = batches.take(last_step - first_step).unbatch()
+    steps = tf.data.Dataset.range(first_step, last_step)
+    batches = tf.data.Dataset.zip(batches, steps.map(random_numbers)).unbatch()
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return batches.map(take).prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "embedded"
 OUTLIER_NAME = "embedded_letters"
+IMAGE_SIZE = warps.IMAGE_SIZE
 DEFAULT_SEED = 42
 DIGITS = "0123456789"
 LETTERS = "ABCDEFGHIJ"

@@ -30,7 +30,7 @@ class Dataset:
         name: String, the in-distribution set.
         outlier_name: String, where the outliers come from.
         num_classes: Integer, C.
-        train, validation, test: `Examples` with labels in 0..C-1.
+        train, validation, test: `Examples` with labels in 0..C-1; no validation set: None.
         outliers: `(M, H, W, C)` float32 in [0, 1].
         fallback_reason: String or None. A sentence for the user where this is not the data that was
             hoped for: why, where it was looked for, how to get it.
@@ -43,7 +43,7 @@ class Dataset:
     outlier_name: str
     num_classes: int
     train: Examples
-    validation: Examples
+    validation: Examples | None
     test: Examples
     outliers: np.ndarray
     fallback_reason: str | None = None
@@ -52,15 +52,16 @@ class Dataset:
         validate(self)
 
     @property
-    def input_shape(self):
-        """Tuple `(H, W, C)`."""
-        return tuple(self.train.images.shape[1:])
+    def splits(self):
+        """Dict, name to the `Examples` of each split that there is."""
+        splits = {name: getattr(self, name) for name in ("train", "validation", "test")}
+        return {name: examples for name, examples in splits.items() if examples is not None}
 
     def fingerprint(self):
         """Returns 16 hexadecimal digits that depend on every pixel and label, in their order."""
         digest = hashlib.sha256()
         arrays = [self.outliers]
-        for split in (self.train, self.validation, self.test):
+        for split in self.splits.values():
             arrays += [split.images, split.labels]
         for array in arrays:
             digest.update(f"{array.shape} {array.dtype.str}".encode())
@@ -70,8 +71,7 @@ class Dataset:
 
 def validate(dataset):
     """Checks a `Dataset`; its docstring says for what."""
-    for split in ("train", "validation", "test"):
-        examples = getattr(dataset, split)
+    for split, examples in dataset.splits.items():
         validate_images(examples.images, f"{split}.images", dataset.train.images.shape[1:])
         _validate_labels(examples, split, dataset.num_classes)
     validate_images(dataset.outliers, "outliers", dataset.train.images.shape[1:])

@@ -1,8 +1,24 @@
-"""Reading what TensorFlow Datasets prepared, from folders that may be read-only, offline."""
+"""Sets that TensorFlow Datasets prepares: had where a server answers, read offline."""
+
+import contextlib
+import dataclasses
+import io
+import logging
+import os
+import pathlib
 
 import numpy as np
 
+from bayes_by_hypernet.data import network
 from bayes_by_hypernet.data.examples import Examples
+
+logger = logging.getLogger(__name__)
+
+
+def data_folder(data_dir=None):
+    """Returns the folder of prepared sets: `data_dir`, `$TFDS_DATA_DIR` or TFDS's own default."""
+    folder = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return pathlib.Path(folder).expanduser()
 
 
 def is_prepared(directory, splits):
@@ -42,3 +58,67 @@ def read(directory, split, num_examples):
         )
     images = arrays["image"].astype(np.float32) / np.float32(255)  # (N, H, W, C)
     return Examples(images, arrays["label"].astype(np.int64))
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedSet:
+    """A set of TFDS in one version, since splits are taken in that version's stored order.
+
+    Attributes:
+        title: As people say it.
+        name, version: As TFDS says them.
+        num_examples: Dict, split to number of examples.
+        source: URL of the server that TFDS downloads it from.
+        download: String, how much that is.
+    """
+
+    title: str
+    name: str
+    version: str
+    num_examples: dict
+    source: str
+    download: str
+
+    def directory(self, data_dir=None):
+        """Returns where it lies below `data_dir`, see `data_folder`."""
+        return data_folder(data_dir) / self.name / self.version
+
+    def is_prepared(self, data_dir=None):
+        """Returns whether it lies below `data_dir`, complete."""
+        return is_prepared(self.directory(data_dir), self.num_examples)
+
+    def prepare(self, data_dir=None):
+        """Makes sure that it is prepared; downloads it where it is not and a server answers.
+
+        Raises:
+            FileNotFoundError: If it is not prepared and cannot be had. Without a network this
+                takes seconds.
+        """
+        if self.is_prepared(data_dir):
+            return
+        folder = data_folder(data_dir)
+        if not network.is_reachable(self.source):
+            raise FileNotFoundError(self._missing(folder, "its server does not answer"))
+        import tensorflow_datasets as tfds
+
+        logger.info("Downloading %s (%s) into %s.", self.title, self.download, folder)
+        tfds.disable_progress_bar()
+        name = f"{self.name}:{self.version}"
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                tfds.builder(name, data_dir=folder, try_gcs=False).download_and_prepare()
+        except Exception as error:  # TFDS raises many kinds, of its own and of its downloader's.
+            if not self.is_prepared(data_dir):  # Another process may have been faster.
+                reason = f"preparing it failed: {error}"
+                raise FileNotFoundError(self._missing(folder, reason)) from error
+
+    def read(self, split, data_dir=None):
+        """Returns a split's `Examples`, in the stored order; ValueError if they are damaged."""
+        return read(self.directory(data_dir), split, self.num_examples[split])
+
+    def _missing(self, folder, reason):
+        return (
+            f"{self.title} {self.version} is not prepared under {folder}, and {reason}. Prepare it "
+            f"on a machine with a network by `tfds build {self.name} --data_dir={folder}`, or name "
+            "the folder that holds it with --data_dir or TFDS_DATA_DIR."
+        )

@@ -3,10 +3,26 @@
 import dataclasses
 from typing import NamedTuple
 
-from bayes_by_hypernet.data import embedded, mnist
+from bayes_by_hypernet.data import cifar5, embedded, embedded_colour, mnist
 from bayes_by_hypernet.data.examples import Dataset
 
-NAMES = ("auto", "mnist", "embedded")
+EMBEDDED = "embedded"
+
+
+class Source(NamedTuple):
+    """A real data set, and what stands in for it where it cannot be had."""
+
+    real: object
+    stand_in: object
+    sentence: str
+
+
+SOURCES = {
+    mnist.NAME: Source(
+        mnist, embedded, "Rendered digits and letters stand in for MNIST and notMNIST."
+    ),
+    cifar5.NAME: Source(cifar5, embedded_colour, "Rendered digits in colour stand in for CIFAR-5."),
+}
 
 
 class Resolved(NamedTuple):
@@ -17,40 +33,51 @@ class Resolved(NamedTuple):
     fallback_reason: str | None
 
 
-def resolve(name: str = "auto", data_dir=None, notmnist_dir=None) -> Resolved:
+def names(real: str) -> tuple[str, ...]:
+    """Returns what may be asked for where the data set `real` is hoped for."""
+    return ("auto", real, EMBEDDED)
+
+
+def resolve(
+    name: str = "auto", data_dir=None, notmnist_dir=None, real: str = mnist.NAME
+) -> Resolved:
     """Finds out which data `load` will return, without loading it.
 
     Quick where the data is prepared or cannot be had. Where a server answers, data that is missing
     is downloaded and prepared here, so that the answer holds.
 
     Args:
-        name: `"mnist"`, `"embedded"`, or `"auto"`: MNIST where it is prepared or can be had, else
+        name: `real`, `"embedded"`, or `"auto"`: `real` where it is prepared or can be had, else
             the embedded set. With MNIST but without notMNIST, rendered letters are the outliers.
         data_dir: Folder of TFDS's prepared sets, or None: `$TFDS_DATA_DIR`, else TFDS's default.
         notmnist_dir: Folder of notMNIST's IDX files, or None: see `notmnist.prepare`.
+        real: `"mnist"` or `"cifar5"`.
 
     Returns:
         `Resolved(name, outlier_name, fallback_reason)`.
 
     Raises:
         ValueError: If the name is unknown, or the files in a given `notmnist_dir` are damaged.
-        FileNotFoundError: If `name` is `"mnist"` and MNIST cannot be had, or a given
-            `notmnist_dir` does not hold the files.
+        FileNotFoundError: If `name` is `real` and it cannot be had, or a given `notmnist_dir` does
+            not hold the files.
     """
-    if name not in NAMES:
+    source = SOURCES[real]
+    if name not in (*names(real), source.stand_in.NAME):
         raise ValueError(
-            f"Argument `name` must be one of {', '.join(NAMES)}. Received: name={name!r}"
+            f"Argument `name` must be one of {', '.join(names(real))}. Received: name={name!r}"
         )
-    if name == "embedded":
-        return Resolved(embedded.NAME, embedded.OUTLIER_NAME, None)
+    stand_in = (source.stand_in.NAME, source.stand_in.OUTLIER_NAME)
+    if name in (EMBEDDED, source.stand_in.NAME):
+        return Resolved(*stand_in, None)
     try:
-        mnist.prepare(data_dir)
+        source.real.PREPARED.prepare(data_dir)
     except FileNotFoundError as error:
-        if name == "mnist":
+        if name == real:
             hint = "To run on rendered digits instead: --dataset=embedded"
             raise FileNotFoundError(f"{error} {hint}") from error
-        reason = f"Rendered digits and letters stand in for MNIST and notMNIST. {error}"
-        return Resolved(embedded.NAME, embedded.OUTLIER_NAME, reason)
+        return Resolved(*stand_in, f"{source.sentence} {error}")
+    if real == cifar5.NAME:
+        return Resolved(cifar5.NAME, cifar5.OUTLIER_NAME, None)
     from bayes_by_hypernet.data import notmnist  # imports TensorFlow Datasets
 
     try:
@@ -63,23 +90,31 @@ def resolve(name: str = "auto", data_dir=None, notmnist_dir=None) -> Resolved:
     return Resolved(mnist.NAME, notmnist.NAME, None)
 
 
-def load(name: str = "auto", data_dir=None, notmnist_dir=None) -> Dataset:
+def load(name: str = "auto", data_dir=None, notmnist_dir=None, real: str = mnist.NAME) -> Dataset:
     """Loads a data set with its outliers; arguments and errors are those of `resolve`.
 
     Returns:
-        `Dataset` of 28x28x1 images: 55,000 for training, 5,000 for validation, 10,000 for testing,
-        10,000 outliers.
+        `Dataset`. MNIST and its stand-in: 28x28x1 images, 55,000 for training, 5,000 for
+        validation, 10,000 for testing, 10,000 outliers. CIFAR-5 and its: 32x32x3 images, 25,000
+        for training, none for validation, 5,000 for testing, 5,000 outliers.
     """
-    resolved = resolve(name, data_dir, notmnist_dir)
-    if resolved.name == embedded.NAME:
-        return dataclasses.replace(embedded.load(), fallback_reason=resolved.fallback_reason)
-    train, validation, test = mnist.load(data_dir)
+    resolved = resolve(name, data_dir, notmnist_dir, real)
+    source = SOURCES[real]
+    if resolved.name == source.stand_in.NAME:
+        reason = resolved.fallback_reason
+        return dataclasses.replace(source.stand_in.load(), fallback_reason=reason)
+    if real == cifar5.NAME:
+        train, test, outliers = cifar5.load(data_dir)
+        validation = None
+    else:
+        train, validation, test = mnist.load(data_dir)
+        outliers = _mnist_outliers(resolved.outlier_name)
     return Dataset(
-        num_classes=mnist.NUM_CLASSES,
+        num_classes=source.real.NUM_CLASSES,
         train=train,
         validation=validation,
         test=test,
-        outliers=_mnist_outliers(resolved.outlier_name),
+        outliers=outliers,
         **resolved._asdict(),
     )
 

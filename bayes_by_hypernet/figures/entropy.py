@@ -4,13 +4,10 @@ import json
 import pathlib
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from bayes_by_hypernet.figures import style
 from bayes_by_hypernet.metrics import entropy_auc, predictive_entropy
 from bayes_by_hypernet.run_directory import PREDICTIONS_FILE, RESULTS_FILE
-
-# Wong (2011), distinct for colour-blind readers.
-IN_COLOUR, OUTLIER_COLOUR = "#0072B2", "#D55E00"
 
 
 def entropy_cdf(run_directory):
@@ -28,13 +25,13 @@ def entropy_cdf(run_directory):
     directory = pathlib.Path(run_directory)
     results = json.loads((directory / RESULTS_FILE).read_text())
     with np.load(directory / PREDICTIONS_FILE) as arrays:
-        curves = [
-            (results["dataset"], "test", arrays["test_mean"], IN_COLOUR),
-            (results["outlier_dataset"], "outliers", arrays["outlier_mean"], OUTLIER_COLOUR),
-        ]
-    figure = Figure(figsize=(5.2, 3.8), layout="constrained")
-    axes = figure.subplots()
-    for name, kind, probs, colour in curves:
+        test, outliers = arrays["test_mean"], arrays["outlier_mean"]
+    curves = [
+        (results["dataset"], "test", test, style.IN_COLOUR, "-"),
+        (results["outlier_dataset"], "outliers", outliers, style.OUTLIER_COLOUR, "--"),
+    ]
+    figure, axes = style.new_figure()
+    for name, kind, probs, colour, line in curves:
         relative = np.sort(predictive_entropy(probs)) / np.log(probs.shape[1])
         share = np.arange(1, len(relative) + 1) / len(relative)
         label = f"{name.replace('_', ' ')} ({kind}): AUC {entropy_auc(probs):.3f}"
@@ -43,19 +40,17 @@ def entropy_cdf(run_directory):
             np.concatenate([[0], share, [1]]),
             where="post",
             color=colour,
+            linestyle=line,
             label=label,
         )
+    method, _ = style.METHODS[results["method"]]
     axes.set(
         xlabel="predictive entropy / log C",
         ylabel="share of images with at most this entropy",
         xlim=(0, 1),
         ylim=(0, 1.02),
-        title=f"{results['method']}, {results['protocol']} protocol, "
-        f"error {results['error_percent']:.2f} %",
+        title=f"{method}, {results['protocol']} protocol, error {results['error_percent']:.2f} %",
     )
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", frameon=False)
-    path = directory / "figures" / "entropy_cdf.png"
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=150)
-    return path
+    return style.save(figure, directory / "figures" / "entropy_cdf")

@@ -10,9 +10,12 @@ from bayes_by_hypernet.layers.flipout import (
 from bayes_by_hypernet.layers.given_weights import Conv2DGivenWeights, DenseGivenWeights
 from bayes_by_hypernet.layers.hypernet import Conv2DHypernet, DenseHypernet
 from bayes_by_hypernet.layers.mnf import Conv2DMNF, DenseMNF
+from bayes_by_hypernet.layers.normalization import STATISTICS, BatchNormalization
 from bayes_by_hypernet.layers.variational import VariationalLayer
 
 __all__ = [
+    "STATISTICS",
+    "BatchNormalization",
     "Conv2DFlipout",
     "Conv2DGivenWeights",
     "Conv2DHypernet",

@@ -36,6 +36,8 @@ class Method(abc.ABC):
         num_weights: Number of weights of the network.
         num_distinct_samples: How many posterior samples differ from each other; None: all.
         input_shape: Shape of one input.
+        prediction_batch_size: How many inputs are predicted at once, where their answers depend
+            on each other; None: as many as one likes.
         sample_shapes: Dict, name to shape of one posterior sample's tensors.
         keras_model: A Keras model `x -> logits`, or None where there is none.
         estimator: What estimates the KL from weight samples, or None.
@@ -46,8 +48,14 @@ class Method(abc.ABC):
     learning_rate = 1e-3
     anneals_kl = False
     num_distinct_samples = None
+    prediction_batch_size = None
     keras_model = None
     estimator = None
+
+    @staticmethod
+    def authors_batch_norm(options):
+        """Returns whose statistics a network normalises by in the authors' code (ruling 10)."""
+        return "instance"
 
     @property
     def adversarial_kl(self):

@@ -27,12 +27,14 @@ class BayesByBackpropOptions(PriorOptions):
 
     Attributes:
         prior_stddev: Standard deviation of the normal prior on every weight.
+        initial_log_variance: Where the log variances of the weights start.
         forward: `"flipout"`, or `"reparameterization"`, the authors': one weight sample a batch.
         kl_estimator: `"analytic"`, `"kernel_independent"`, `"kernel_full"` or `"adversarial"`.
         num_kl_samples: Weight samples a step of the last three, with as many of the prior.
         adversarial_weights: Random weights that each adversarial estimate looks at; None: all.
     """
 
+    initial_log_variance: float = -9.0
     forward: str = "flipout"
     kl_estimator: str = "analytic"
     num_kl_samples: int = 5
@@ -55,7 +57,10 @@ class BayesByBackprop(VariationalMethod):
 
     def __init__(self, network, options):
         family = VariationalFamily(
-            *FORWARDS[options.forward], kl_estimator=None, prior_stddev=options.prior_stddev
+            *FORWARDS[options.forward],
+            kl_estimator=None,
+            prior_stddev=options.prior_stddev,
+            initial_log_variance=options.initial_log_variance,
         )
         super().__init__(network, family, options)
         if options.kl_estimator in SAMPLED_ESTIMATORS:

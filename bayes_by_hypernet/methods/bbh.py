@@ -13,6 +13,7 @@ from bayes_by_hypernet.hypernetworks import (
     SingleHypernetwork,
     check_hidden_units,
 )
+from bayes_by_hypernet.methods import functional
 from bayes_by_hypernet.methods.base import Method, Options
 from bayes_by_hypernet.methods.options import (
     check_at_least,
@@ -88,7 +89,8 @@ class BayesByHypernet(Method):
     """Implicit posterior: z ~ N(0, I), w = G(z), logits = network(x, w).
 
     The edges are the weight samples `(n, *shape)`: the KL needs all n, the likelihood the first
-    few, and replicas exchange gradients with respect to them instead of the hypernetwork's.
+    few, and replicas exchange gradients with respect to them instead of the hypernetwork's. After
+    them come the network's own parameters, those of batch normalisation, which are points.
     """
 
     name = "bbh"
@@ -101,6 +103,7 @@ class BayesByHypernet(Method):
         family = GivenWeightsFamily()
         self.network = network.build(family, family.weight_inputs)
         self.input_shape = network.input_shape
+        self.prediction_batch_size = network.prediction_batch_size
         self.weight_names = family.weight_names
         self.weight_shapes = family.weight_shapes
         self.sample_shapes = dict(zip(self.weight_names, self.weight_shapes, strict=True))
@@ -109,7 +112,16 @@ class BayesByHypernet(Method):
         for hypernetwork in self.hypernetworks:
             hypernetwork.build((None, options.noise_dim))
         self.estimator = make_estimator(options, DISCRIMINATOR_UNITS)
-        self.trainable_variables = [v for g in self.hypernetworks for v in g.trainable_variables]
+        generators = [v for g in self.hypernetworks for v in g.trainable_variables]
+        self.trainable_variables = [*generators, *self.network.trainable_variables]
+
+    @property
+    def variables(self):
+        return [*self.trainable_variables, *functional.moving_statistics(self.network)]
+
+    @staticmethod
+    def authors_batch_norm(options):
+        return "batch" if options.architecture == "layerwise" else "instance"
 
     def _make_hypernetworks(self):
         units = self.options.hidden_units
@@ -138,18 +150,26 @@ class BayesByHypernet(Method):
         return weights[0] if self.options.architecture == "single" else weights
 
     def edges(self, key, multiply=None):
-        return self.generate(self.noise(self.options.num_kl_samples, key), multiply)
+        weights = self.generate(self.noise(self.options.num_kl_samples, key), multiply)
+        points = [tf.convert_to_tensor(v.value) for v in self.network.trainable_variables]
+        return [*weights, *points]
 
     def training_logits(self, images, labels, edges, key):
-        return tf.stack(
-            [
-                self.network([images, *(edge[i] for edge in edges)], training=True)
-                for i in range(self.options.num_likelihood_samples)
-            ]
-        )
+        weights, points = self._split(edges)
+        logits = []
+        for i in range(self.options.num_likelihood_samples):
+            # Gathered, so that the gradient for a sample comes without zeros for the others.
+            inputs = [images, *(tf.gather(samples, i) for samples in weights)]
+            logits.append(functional.call(self.network, inputs, points, training=True))
+        return tf.stack(logits)
 
     def kl(self, edges, key):
-        return self.estimator(edges, key)
+        weights, _ = self._split(edges)
+        return self.estimator(weights, key)
+
+    def _split(self, edges):
+        """Returns the weight samples and the points among the edges."""
+        return edges[: len(self.weight_names)], edges[len(self.weight_names) :]
 
     def draw(self, num_samples, key):
         weights = self.generate(self.noise(num_samples, key))

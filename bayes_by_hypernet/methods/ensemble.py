@@ -61,6 +61,7 @@ class Ensemble(Method):
     def __init__(self, network, options):
         self.options = options
         self.input_shape = network.input_shape
+        self.prediction_batch_size = network.prediction_batch_size
         self._members = {
             f"member_{i:02}": EnsembleMember(network, options) for i in range(options.num_members)
         }

@@ -1,5 +1,6 @@
 """Methods whose network is a Keras model that owns its parameters: they are the edges."""
 
+import contextlib
 import math
 
 import keras
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.layers import VariationalLayer
+from bayes_by_hypernet.methods import functional
 from bayes_by_hypernet.methods.base import Method
 from bayes_by_hypernet.networks import GivenWeightsFamily, LayerFamily
 from bayes_by_hypernet.noise import find_layers, hold_noise
@@ -25,7 +27,13 @@ class KerasMethod(Method):
         self.options = options
         self.keras_model = network.build(family)
         self.trainable_variables = self.keras_model.trainable_variables
+        self.statistics = functional.moving_statistics(self.keras_model)
         self.input_shape = network.input_shape
+        self.prediction_batch_size = network.prediction_batch_size
+
+    @property
+    def variables(self):
+        return [*self.trainable_variables, *self.statistics]
 
     def edges(self, key, multiply=None):
         return [tf.convert_to_tensor(variable.value) for variable in self.trainable_variables]
@@ -33,17 +41,14 @@ class KerasMethod(Method):
     def training_logits(self, images, labels, edges, key):
         return self.call_model(images, edges, key, training=True)[tf.newaxis]
 
-    def call_model(self, images, parameters, key=None, training=False):
+    def call_model(self, images, parameters, key=None, training=False, statistics=None):
         """Returns the logits `(batch, classes)` of the model with `parameters` in its variables.
 
         With a key the model's random layers draw from it, else from generators of their own.
         """
-        states = [variable.value for variable in self.keras_model.non_trainable_variables]
-        call = self.keras_model.stateless_call
-        if key is None:
-            return call(parameters, states, images, training=training)[0]
-        with hold_noise(self.keras_model, key):
-            return call(parameters, states, images, training=training)[0]
+        held = contextlib.nullcontext() if key is None else hold_noise(self.keras_model, key)
+        with held:
+            return functional.call(self.keras_model, images, parameters, training, statistics)
 
     def with_parameters(self, parameters):
         """Context in which the model's layers see `parameters` in place of their variables."""
@@ -79,18 +84,20 @@ class PointMethod(KerasMethod):
 
     def __init__(self, network, options, family=None):
         super().__init__(network, family or PointFamily(), options)
-        self.num_weights = self.num_parameters
-        self.sample_shapes = {v.path: tuple(v.shape) for v in self.trainable_variables}
+        others = functional.normalization_parameters(self.keras_model)
+        self.num_weights = self.num_parameters - sum(math.prod(v.shape) for v in others)
+        self.sample_shapes = {v.path: tuple(v.shape) for v in self.variables}
 
     def draw(self, num_samples, key):
         return {
-            variable.path: tf.repeat(edge[tf.newaxis], num_samples, axis=0)
-            for edge, variable in zip(self.edges(key), self.trainable_variables, strict=True)
+            variable.path: tf.repeat(variable.value[tf.newaxis], num_samples, axis=0)
+            for variable in self.variables
         }
 
     def logits(self, images, sample):
-        weights = [sample[variable.path] for variable in self.trainable_variables]
-        return self.call_model(images, weights)
+        values = [sample[variable.path] for variable in self.variables]
+        count = len(self.trainable_variables)
+        return self.call_model(images, values[:count], statistics=values[count:])
 
 
 class VariationalFamily(LayerFamily):
@@ -129,7 +136,7 @@ class VariationalMethod(KerasMethod):
     def __init__(self, network, family, options):
         super().__init__(network, family, options)
         self.layers = find_layers(self.keras_model, VariationalLayer)
-        given = GivenWeightsFamily()
+        given = GivenWeightsFamily(self.keras_model)
         self._network = network.build(given, given.weight_inputs)
         self._weight_names = given.weight_names
         self.sample_shapes = dict(zip(given.weight_names, given.weight_shapes, strict=True))

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import keras
 
-from bayes_by_hypernet.layers import Conv2DGivenWeights, DenseGivenWeights
+from bayes_by_hypernet.layers import BatchNormalization, Conv2DGivenWeights, DenseGivenWeights
+from bayes_by_hypernet.protocols import BATCH_SIZE
 
 
 class LayerFamily(abc.ABC):
@@ -27,6 +28,10 @@ class LayerFamily(abc.ABC):
         """Marks a place where MC-dropout drops units; every other family passes through."""
         return inputs
 
+    def batch_norm(self, inputs, statistics, name=None):
+        """Normalises `inputs`; the parameters are point estimates in every family."""
+        return BatchNormalization(statistics, name=name)(inputs)
+
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -34,15 +39,29 @@ class Network:
 
     Attributes:
         name: As launchers say it.
-        apply: `(layers, inputs, num_outputs) -> logits`, on symbolic tensors.
+        apply: `(layers, inputs, num_outputs) -> logits`, on symbolic tensors; one that normalises
+            takes `batch_norm` too.
         input_shape: `(height, width, channels)`.
         num_outputs: Number of classes.
+        dataset: Name of the data set that the paper trains it on.
+        batch_norm: Whose statistics it normalises by, one of `layers.STATISTICS`; None: it has no
+            batch normalisation.
     """
 
     name: str
     apply: Callable
     input_shape: tuple
     num_outputs: int
+    dataset: str
+    batch_norm: str | None = None
+
+    @property
+    def prediction_batch_size(self):
+        """How many inputs are predicted at once where their answers depend on each other, or None.
+
+        As many as in training.
+        """
+        return BATCH_SIZE if self.batch_norm == "batch" else None
 
     def build(self, layers, extra_inputs=()):
         """Returns the Keras model `[images, *extra_inputs] -> logits`, of float32 images.
@@ -50,7 +69,8 @@ class Network:
         `extra_inputs` is read after the network was built: a family may add to it meanwhile.
         """
         images = keras.Input(self.input_shape, name="images")
-        logits = self.apply(layers, images, self.num_outputs)
+        settings = {"batch_norm": self.batch_norm} if self.batch_norm else {}
+        logits = self.apply(layers, images, self.num_outputs, **settings)
         inputs = [images, *extra_inputs] if extra_inputs else images
         return keras.Model(inputs, logits, name=self.name)
 
@@ -58,12 +78,17 @@ class Network:
 class GivenWeightsFamily(LayerFamily):
     """Layers whose weights are inputs of the network: `logits = network([x, *w])`.
 
+    Args:
+        model: Keras model of the same network, whose normalisation layers this one shares; None:
+            it gets its own.
+
     Attributes:
         weight_inputs: Symbolic weights, kernel then bias of each layer, in order of use.
         weight_names: Their names, `<layer>/kernel` and `<layer>/bias`.
     """
 
-    def __init__(self):
+    def __init__(self, model=None):
+        self._model = model
         self.weight_inputs = []
         self.weight_names = []
 
@@ -88,3 +113,8 @@ class GivenWeightsFamily(LayerFamily):
     def dense(self, inputs, units, name=None):
         weights = self._weights(name, (inputs.shape[-1], units))
         return DenseGivenWeights(name=name)(inputs, *weights)
+
+    def batch_norm(self, inputs, statistics, name=None):
+        if self._model is None:
+            return super().batch_norm(inputs, statistics, name)
+        return self._model.get_layer(name)(inputs)

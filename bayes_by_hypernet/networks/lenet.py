@@ -25,4 +25,4 @@ def lenet(layers, images, num_outputs):
     return layers.dense(x, num_outputs, name="dense_2")
 
 
-LENET = Network("lenet", lenet, input_shape=(28, 28, 1), num_outputs=10)
+LENET = Network("lenet", lenet, (28, 28, 1), num_outputs=10, dataset="mnist")

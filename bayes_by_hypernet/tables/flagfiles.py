@@ -12,12 +12,12 @@ PROTOCOLS = ("paper", "quick")  # those that have flagfiles
 
 
 def flagfile_name(row, table: int, protocol: str) -> str:
-    """Returns the name of the file that runs a row of a table."""
-    return f"table{table}_{row.tables[table].slug}_{protocol}.flags"
+    """Returns the path of the file that runs a row of a table, below `flags/`."""
+    return f"{row.data.name}/table{table}_{row.tables[table].slug}_{protocol}.flags"
 
 
 def flagfile_headers(runs) -> dict:
-    """Returns the header of every flagfile of rows, by the file's name."""
+    """Returns the header of every flagfile of rows, by the file's path below `flags/`."""
     return {
         flagfile_name(row, table, protocol): flagfile_header(row, table, protocol, runs)
         for row in PAPER_ROWS
@@ -68,7 +68,7 @@ def flagfiles_markdown(runs) -> str:
     for table, row in ((table, row) for table in TITLES for row in PAPER_ROWS):
         if table in row.tables:
             names = {protocol: flagfile_name(row, table, protocol) for protocol in PROTOCOLS}
-            links = ", ".join(f"[{protocol}](mnist/{name})" for protocol, name in names.items())
+            links = ", ".join(f"[{protocol}]({name})" for protocol, name in names.items())
             ours = [
                 "; ".join(_ours(line) for line in _lines(row, protocol, runs)) or NO_RUN
                 for protocol in PROTOCOLS
@@ -78,14 +78,14 @@ def flagfiles_markdown(runs) -> str:
 
 
 def _lines(row, protocol, runs):
-    """Returns the lines of a row on MNIST and notMNIST that have runs."""
-    for group in paper_groups(runs, protocol):
+    """Returns the lines of a row on the paper's data that have runs."""
+    for group in paper_groups(runs, protocol, row.network):
         yield from (line for line in lines_of(group, runs) if line.row is row and line.runs)
 
 
 def _paper(row):
     return (
-        f"error {row.error_percent:.2f} %, MNIST AUC {row.in_auc:.2f}, "
+        f"error {row.error_percent:.2f} %, {row.data.title} AUC {row.in_auc:.2f}, "
         f"outlier AUC {row.outlier_auc:.2f}"
     )
 
@@ -93,6 +93,6 @@ def _paper(row):
 def _ours(line, sign=" ± "):
     error, in_auc, outlier_auc = map(line.spread, ("error_percent", "in_auc", "outlier_auc"))
     return (
-        f"error {error.text(2, sign)} %, MNIST AUC {in_auc.text(3, sign)}, "
+        f"error {error.text(2, sign)} %, {line.row.data.title} AUC {in_auc.text(3, sign)}, "
         f"outlier AUC {outlier_auc.text(3, sign)}"
     )

@@ -9,7 +9,22 @@ TITLES = {
     1: "Architectures of the hypernetwork",
     2: "Auxiliary noise",
     3: "Methods on MNIST",
+    4: "Methods on CIFAR-5",
     5: "Estimators of the KL, in Bayes by Backprop",
+}
+
+
+class Data(NamedTuple):
+    """The data that the paper trains a network on."""
+
+    title: str
+    name: str
+    outlier_name: str
+
+
+DATA = {
+    "lenet": Data("MNIST", "mnist", "notmnist"),
+    "resnet32": Data("CIFAR-5", "cifar5", "cifar5_others"),
 }
 
 
@@ -17,7 +32,7 @@ class Place(NamedTuple):
     """Where a row stands in one table: under which label, and as which flagfile."""
 
     label: str  # as the paper says it
-    slug: str  # flags/mnist/table<number>_<slug>_<protocol>.flags
+    slug: str  # flags/<data>/table<number>_<slug>_<protocol>.flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +58,15 @@ class PaperRow:
     outlier_auc: float
     train_seconds: int
 
+    @property
+    def data(self):
+        """`Data` that the row's numbers are of."""
+        return DATA[self.network]
+
     def settings(self, protocol: str) -> dict:
         """Returns every setting of the method under a protocol, by name."""
-        settings = dataclasses.asdict(methods.get(self.method).Options(**self.options))
+        options = {**protocols.method_settings(self.network, self.method), **self.options}
+        settings = dataclasses.asdict(methods.get(self.method).Options(**options))
         if settings.get("kl_estimator") == "adversarial":
             plan = protocols.get(self.network, protocol)
             settings["adversarial_weights"] = plan.adversarial_weights
@@ -56,13 +77,18 @@ def _lenet(label, method, tables, numbers, **options):
     return PaperRow(label, tables, "lenet", method, options, *numbers)
 
 
+def _resnet(label, method, slug, numbers, **options):
+    place = {4: Place(label, slug)}
+    return PaperRow(f"{label}, CIFAR-5", place, "resnet32", method, options, *numbers)
+
+
 def _bbh(label, tables, numbers, architecture="layerwise", noise="shared", noise_dim=1):
     options = {"architecture": architecture, "noise": noise, "noise_dim": noise_dim}
     return _lenet(label, "bbh", tables, numbers, **options)
 
 
 # In this order each table's rows stand in the paper's order. Numbers: error in percent, AUC on
-# MNIST, AUC on the outliers (notMNIST), seconds on the authors' GPU.
+# the test set, AUC on the outliers, seconds on the authors' GPU.
 PAPER_ROWS = (
     _lenet("MAP", "map", {3: Place("MAP", "map")}, (0.80, 0.99, 0.71, 710)),
     _lenet("Ensemble", "ensemble", {3: Place("Ensemble", "ensemble")}, (0.49, 0.99, 0.65, 2721)),
@@ -132,4 +158,10 @@ PAPER_ROWS = (
         (0.88, 0.99, 0.58, 4644),
         kl_estimator="kernel_full",
     ),
+    _resnet("MAP", "map", "map", (13.58, 0.83, 0.68, 5269)),
+    _resnet("Ensemble", "ensemble", "ensemble", (10.18, 0.77, 0.55, 51755)),
+    _resnet("BbB", "bbb", "bbb", (13.78, 0.65, 0.44, 10562)),
+    _resnet("Dropout", "dropout", "dropout", (24.74, 0.46, 0.35, 6189)),
+    _resnet("MNF", "mnf", "mnf", (12.82, 0.82, 0.62, 15743)),
+    _resnet("BbH (ours)", "bbh", "bbh", (13.62, 0.68, 0.51, 7896)),
 )

@@ -6,7 +6,7 @@ import io
 from bayes_by_hypernet import protocols
 from bayes_by_hypernet.tables.flagfiles import flagfiles_markdown
 from bayes_by_hypernet.tables.formats import DASH, PAGES, format_markdown
-from bayes_by_hypernet.tables.paper import TITLES
+from bayes_by_hypernet.tables.paper import DATA, TITLES
 from bayes_by_hypernet.tables.runs import NO_RUN, Group, groups, lines_of, paper_groups
 
 # Name in `results.json` to decimals; the paper gives all but the NLL.
@@ -27,11 +27,14 @@ def report(runs, format="text", tables=tuple(TITLES), protocol=None, step_times=
         step_times: See `read_step_times`.
     """
     found = [group for group in groups(runs) if protocol in (None, group.protocol)]
-    found = found or [Group(protocol or "paper")]  # whose rows then all say that there is no run
+    for network in DATA:  # whose rows then all say that there is no run
+        if network not in {group.network for group in found}:
+            found.append(Group.of_paper(protocol or "paper", network))
     pages = [
-        (table, group, lines_of(group, runs, step_times, table))
+        (table, group, lines)
         for group in found
         for table in tables
+        if (lines := lines_of(group, runs, step_times, table))
     ]
     if format == "csv":
         return _csv(pages)
@@ -46,15 +49,17 @@ def report(runs, format="text", tables=tuple(TITLES), protocol=None, step_times=
     )
 
 
-def rows_markdown(runs, protocol: str, step_times=()) -> str:
-    """Returns every row of every table on MNIST and notMNIST as one table in Markdown.
+def rows_markdown(runs, protocol: str, network: str, step_times=()) -> str:
+    """Returns every row of a network on the paper's data as one table in Markdown.
 
     Args:
         runs, protocol, step_times: As for `report`.
+        network: Name of the network.
     """
-    shown = paper_groups(runs, protocol) or [Group(protocol)]
+    shown = paper_groups(runs, protocol, network) or [Group.of_paper(protocol, network)]
     header = ["Table", "Row"]
-    header += [f"{name}, ours (paper)" for name in ("Error [%]", "MNIST AUC", "Outlier AUC")]
+    in_auc = f"{DATA[network].title} AUC"
+    header += [f"{name}, ours (paper)" for name in ("Error [%]", in_auc, "Outlier AUC")]
     header += ["NLL", "ms per step (ratio to MAP)", "Runs (seeds)"]
     by_row = zip(*(lines_of(group, runs, step_times) for group in shown), strict=True)
     rows = []
@@ -68,9 +73,11 @@ def rows_markdown(runs, protocol: str, step_times=()) -> str:
 def page_blocks(runs, step_times=()) -> dict:
     """Returns what stands between the markers of the project's pages, by the markers' name."""
     return {
-        "mnist-quick-table": rows_markdown(runs, "quick", step_times),  # README.md
-        "mnist-tables": report(runs, "markdown", step_times=step_times),  # results/README.md
-        "mnist-flagfiles": flagfiles_markdown(runs),  # flags/README.md
+        # README.md
+        "mnist-quick-table": rows_markdown(runs, "quick", "lenet", step_times),
+        "cifar5-quick-table": rows_markdown(runs, "quick", "resnet32", step_times),
+        "tables": report(runs, "markdown", step_times=step_times),  # results/README.md
+        "flagfiles": flagfiles_markdown(runs),  # flags/README.md
     }
 
 
@@ -97,8 +104,9 @@ def _title(table, group):
 
 def _description(group, lines):
     """Returns the sentences that say what the numbers of a table are."""
-    epochs = protocols.get(lines[0].row.network, group.protocol).epochs
-    warning = "" if group.protocol == "paper" else ": not to be compared with the paper's 100"
+    epochs = protocols.get(group.network, group.protocol).epochs
+    paper = protocols.get(group.network, "paper").epochs
+    warning = "" if group.protocol == "paper" else f": not to be compared with the paper's {paper}"
     data = f"{group.dataset}, outliers {group.outlier_dataset}"
     if group.data_fingerprint:
         data += f" (fingerprint {group.data_fingerprint})"
@@ -109,7 +117,8 @@ def _description(group, lines):
 
 
 def _header(group):
-    in_auc = "MNIST AUC" if group.dataset == "mnist" else "in-AUC"
+    data = DATA[group.network]
+    in_auc = f"{data.title} AUC" if group.dataset == data.name else "in-AUC"
     measures = [
         c for name in ("Error [%]", in_auc, "Outlier AUC") for c in (f"{name}, ours", "paper")
     ]
@@ -119,8 +128,9 @@ def _header(group):
 
 def _cells(line, table):
     row = line.row
-    # The paper's outliers are notMNIST: beside others its number would mislead.
-    outlier_auc = f"{row.outlier_auc:.2f}" if line.group.outlier_dataset == "notmnist" else DASH
+    # Beside other outliers than the paper's its number would mislead.
+    same = line.group.outlier_dataset == row.data.outlier_name
+    outlier_auc = f"{row.outlier_auc:.2f}" if same else DASH
     return [
         row.tables[table].label,
         _ours(line, "error_percent") or NO_RUN,

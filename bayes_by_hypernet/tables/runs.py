@@ -5,10 +5,10 @@ import pathlib
 import statistics
 from typing import NamedTuple
 
-from bayes_by_hypernet import methods, protocols
+from bayes_by_hypernet import methods, networks, protocols
 from bayes_by_hypernet.configuration import METHOD_OPTIONS
 from bayes_by_hypernet.run_directory import RESULTS_FILE
-from bayes_by_hypernet.tables.paper import PAPER_ROWS, PaperRow
+from bayes_by_hypernet.tables.paper import DATA, PAPER_ROWS, PaperRow
 
 NO_RUN = "no run"  # what a table says of a row without one
 # What tells the rows of one method apart; all else in which a run differs is a deviation.
@@ -16,9 +16,10 @@ _ROW_OPTIONS = ("architecture", "noise", "noise_dim", "kl_estimator")
 
 
 class Group(NamedTuple):
-    """What runs have to share before one number may speak of them: protocol and data."""
+    """What runs have to share before one number may speak of them: protocol, network and data."""
 
     protocol: str
+    network: str = "lenet"
     dataset: str = "mnist"
     outlier_dataset: str = "notmnist"
     data_fingerprint: str | None = None
@@ -27,6 +28,17 @@ class Group(NamedTuple):
     def of(cls, results):
         """Returns the group of a run."""
         return cls(*(results.get(name) for name in cls._fields))
+
+    @classmethod
+    def of_paper(cls, protocol, network):
+        """Returns the group of the paper's rows of a network."""
+        data = DATA[network]
+        return cls(protocol, network, data.name, data.outlier_name)
+
+    @property
+    def has_paper_data(self):
+        """Whether its runs were trained and measured on what the paper's were."""
+        return (self.dataset, self.outlier_dataset) == DATA[self.network][1:]
 
 
 class Spread(NamedTuple):
@@ -97,7 +109,7 @@ def paper_row(results: dict) -> PaperRow | None:
 def deviations(row: PaperRow, results: dict) -> dict:
     """Returns the settings in which a run differs from a row under the run's protocol.
 
-    Any seed and any data set is the row's. A setting that older results do not name is None.
+    Any seed and any data set is the row's. A setting that older results do not name is its default.
     """
     method = methods.get(row.method)
     plan = protocols.get(row.network, results["protocol"])
@@ -110,6 +122,7 @@ def deviations(row: PaperRow, results: dict) -> dict:
         "num_predictive_samples": protocols.NUM_PREDICTIVE_SAMPLES,
         "temperature": 1.0,
         "max_train_examples": None,
+        "batch_norm": _batch_norm(row),
     }
     return _differences(expected, results)
 
@@ -118,14 +131,13 @@ def groups(runs) -> list[Group]:
     """Returns the groups of the runs that are rows, the paper's protocol and data first."""
     found = {Group.of(run) for run in runs if _is_row(run)}
     order = ["paper", "quick", "demo"]
-    return sorted(found, key=lambda g: (g.dataset != "mnist", order.index(g.protocol), str(g)))
+    return sorted(found, key=lambda g: (not g.has_paper_data, order.index(g.protocol), str(g)))
 
 
-def paper_groups(runs, protocol: str) -> list[Group]:
-    """Returns the groups of a protocol on the paper's data, MNIST and notMNIST."""
-    return [
-        group for group in groups(runs) if group._replace(data_fingerprint=None) == Group(protocol)
-    ]
+def paper_groups(runs, protocol: str, network: str) -> list[Group]:
+    """Returns the groups of a protocol and a network on the paper's data."""
+    wanted = Group.of_paper(protocol, network)
+    return [group for group in groups(runs) if group._replace(data_fingerprint=None) == wanted]
 
 
 def lines_of(group: Group, runs, step_times=(), table=None) -> list[Line]:
@@ -135,13 +147,13 @@ def lines_of(group: Group, runs, step_times=(), table=None) -> list[Line]:
         group: `Group`.
         runs: `results.json` contents, any number and order; files with equal contents count once.
         step_times: See `read_step_times`.
-        table: Number of the table; None: of all tables.
+        table: Number of the table; None: of all tables of the group's network.
     """
     matching = []
     for run in sorted(runs, key=lambda run: run["seed"]):
         if Group.of(run) == group and run not in matching and _is_row(run):
             matching.append(run)
-    rows = [row for row in PAPER_ROWS if table is None or table in row.tables]
+    rows = [row for row in rows_of(group.network) if table is None or table in row.tables]
     return [
         Line(
             row,
@@ -151,6 +163,11 @@ def lines_of(group: Group, runs, step_times=(), table=None) -> list[Line]:
         )
         for row in rows
     ]
+
+
+def rows_of(network: str) -> list[PaperRow]:
+    """Returns the rows of a network."""
+    return [row for row in PAPER_ROWS if row.network == network]
 
 
 def unplaced(runs: dict) -> dict:
@@ -184,18 +201,29 @@ def _is_row(run):
 def _step_settings(row, protocol):
     """Returns the settings of a row that decide how long one training step takes."""
     settings = {**dict.fromkeys(METHOD_OPTIONS), **row.settings(protocol)}
-    return {**settings, "batch_size": protocols.BATCH_SIZE}
+    return {**settings, "network": row.network, "batch_size": protocols.BATCH_SIZE}
+
+
+def _batch_norm(row):
+    """Returns whose statistics a row's network normalises by, None where it doesn't."""
+    method = methods.get(row.method)
+    if networks.get(row.network).batch_norm is None:
+        return None
+    return method.authors_batch_norm(method.Options(**row.options))
 
 
 def _differences(expected, given):
     expected = json.loads(json.dumps(expected))  # as read from a file: lists, no tuples
-    return {name: given.get(name) for name in expected if given.get(name) != expected[name]}
+    # What results do not name did not exist when they were made, and is as if it did not.
+    return {
+        name: given[name] for name in expected if name in given and given[name] != expected[name]
+    }
 
 
 def _step_time(row, protocol, step_times):
     """Returns milliseconds per step and the ratio to `map`, None where they were not measured."""
     ours = _step_ms(row, protocol, step_times)
-    [baseline] = [row for row in PAPER_ROWS if row.method == "map"]
+    [baseline] = [other for other in rows_of(row.network) if other.method == "map"]
     reference = _step_ms(baseline, protocol, step_times)
     return ours, ours / reference if ours and reference else None
 

@@ -13,7 +13,12 @@ def run_summary(results: dict) -> str:
     notes = []
     if row:
         tables = " and ".join(str(table) for table in row.tables)
-        lines.append([f"paper, Table {tables}, {row.label!r} (MNIST)", *_paper_cells(row, results)])
+        lines.append(
+            [
+                f"paper, Table {tables}, {row.label!r} ({row.data.title})",
+                *_paper_cells(row, results),
+            ]
+        )
         changed = deviations(row, results)
         if changed:
             changed = ", ".join(f"{name}={value}" for name, value in changed.items())
@@ -45,6 +50,7 @@ def _our_cells(results):
 
 
 def _paper_cells(row, results):
-    # The paper's outliers are notMNIST: beside others its number would mislead.
-    outlier_auc = f"{row.outlier_auc:.2f}" if results["outlier_dataset"] == "notmnist" else DASH
+    # Beside other outliers than the paper's its number would mislead.
+    same = results["outlier_dataset"] == row.data.outlier_name
+    outlier_auc = f"{row.outlier_auc:.2f}" if same else DASH
     return [f"{row.error_percent:.2f}", f"{row.in_auc:.2f}", outlier_auc, str(row.train_seconds)]

@@ -61,12 +61,16 @@ class Trainer:
         directory: Run directory.
         strategy: `tf.distribute.Strategy`.
         name: Of the method among its ensemble; its files in the run directory carry it.
+        pipeline: `Pipeline` from the images to the network's inputs, or None: they are.
     """
 
-    def __init__(self, method, make_optimizer, examples, plan, directory, strategy, name=""):
+    def __init__(
+        self, method, make_optimizer, examples, plan, directory, strategy, name="", pipeline=None
+    ):
         self.method = method
         self.name = name
         self.examples = examples
+        self.pipeline = pipeline
         self.plan = plan
         self.strategy = strategy
         self.directory = pathlib.Path(directory)
@@ -176,6 +180,7 @@ class Trainer:
                 self.total_steps,
                 context.num_replicas_in_sync,
                 range(first, first + replicas_here),
+                self.pipeline,
             )
 
         return self.strategy.distribute_datasets_from_function(dataset)

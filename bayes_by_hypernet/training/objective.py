@@ -59,22 +59,39 @@ def gradients(method, images, labels, key, kl_scale, batch_size, multiply=None):
         nll = tf.reduce_sum(_negative_log_likelihood(labels, logits)) / batch_size
     likelihood_gradients = likelihood.gradient(nll, edges, unconnected_gradients="zero")
     correct = tf.reduce_sum(_correct(labels, logits)) / batch_size
-    *likelihood_gradients, nll, correct = context.all_reduce(
-        tf.distribute.ReduceOp.SUM, [*likelihood_gradients, nll, correct]
+    # Of samples that the likelihood has not seen nothing is exchanged: `_values`.
+    *values, nll, correct = context.all_reduce(
+        tf.distribute.ReduceOp.SUM, [*map(_values, likelihood_gradients), nll, correct]
     )
     with tf.GradientTape() as divergence:
         divergence.watch(edges)
         kl = method.kl(edges, key)
-    kl_gradients = divergence.gradient(kl, edges, unconnected_gradients="zero")
+        scaled_kl = kl_scale * kl
+    kl_gradients = divergence.gradient(scaled_kl, edges, unconnected_gradients="zero")
     edge_gradients = [
-        a + kl_scale * b for a, b in zip(likelihood_gradients, kl_gradients, strict=True)
+        _add(kl_gradient, gradient, value)
+        for kl_gradient, gradient, value in zip(
+            kl_gradients, likelihood_gradients, values, strict=True
+        )
     ]
     variables = [variable.value for variable in method.trainable_variables]
-    terms = Terms(nll + kl_scale * kl, nll, kl, correct)
+    terms = Terms(nll + scaled_kl, nll, kl, correct)
     variable_gradients = generation.gradient(edges, variables, output_gradients=edge_gradients)
     if method.adversarial_kl:
         variable_gradients = clipped(variable_gradients)
     return terms, variable_gradients
+
+
+def _values(gradient):
+    """Returns a gradient without the rows that are zero, where it says which those are."""
+    return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def _add(total, gradient, values):
+    """Returns `total + gradient`, where `values` stand for those of the gradient."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.tensor_scatter_nd_add(total, gradient.indices[:, tf.newaxis], values)
+    return total + values
 
 
 def discriminator_gradients(method, key):

@@ -26,9 +26,13 @@ def _dataset(**replaced):
 
 
 class TestDataset:
+    def test_needs_no_validation_set(self):
+        dataset = _dataset(validation=None)
+        assert list(dataset.splits) == ["train", "test"]
+        assert dataset.fingerprint() != _dataset().fingerprint()
+
     def test_accepts_valid_data(self):
         dataset = _dataset()
-        assert dataset.input_shape == (4, 4, 1)
         assert len(dataset.train) == 6
 
     @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bayes_by_hypernet import data
-from bayes_by_hypernet.data import embedded, mnist, network, notmnist
+from bayes_by_hypernet.data import embedded, embedded_colour, network, notmnist
+from bayes_by_hypernet.data.prepared import PreparedSet
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def _no_network_and_an_empty_cache(monkeypatch, tmp_path):
 def small_embedded(monkeypatch):
     """Makes the embedded set small."""
     load, load_letters = embedded.load, embedded.load_letters
-    monkeypatch.setattr(embedded, "load", lambda: load(20, 10, 10, 10))
+    monkeypatch.setattr(embedded, "load", lambda seed=42: load(20, 10, 10, 10, seed))
     monkeypatch.setattr(embedded, "load_letters", lambda: load_letters(10))
 
 
@@ -49,6 +50,8 @@ class TestResolve:
     def test_unknown_name(self):
         with pytest.raises(ValueError, match="must be one of auto, mnist, embedded.*'svhn'"):
             data.resolve("svhn")
+        with pytest.raises(ValueError, match="must be one of auto, cifar5, embedded.*'mnist'"):
+            data.resolve("mnist", real="cifar5")
 
     def test_embedded_is_no_fallback(self):
         assert data.resolve("embedded") == ("embedded", "embedded_letters", None)
@@ -80,16 +83,25 @@ class TestResolve:
 
     @pytest.mark.parametrize("name", ["auto", "mnist"])
     def test_letters_stand_in_for_missing_notmnist(self, name, monkeypatch):
-        monkeypatch.setattr(mnist, "prepare", lambda data_dir: None)
+        monkeypatch.setattr(PreparedSet, "prepare", lambda self, data_dir: None)
         resolved = data.resolve(name)
         assert resolved[:2] == ("mnist", "embedded_letters")
         for part in ("Rendered letters", notmnist.IMAGES, "--notmnist_dir", "BBH_NOTMNIST_DIR"):
             assert part in resolved.fallback_reason
 
     def test_a_given_notmnist_dir_must_hold_the_files(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(mnist, "prepare", lambda data_dir: None)
+        monkeypatch.setattr(PreparedSet, "prepare", lambda self, data_dir: None)
         with pytest.raises(FileNotFoundError, match=f"not in {tmp_path}.*--notmnist_dir"):
             data.resolve("auto", notmnist_dir=tmp_path)
+
+    def test_cifar5_falls_back_to_digits_in_colour(self, monkeypatch, tmp_path, small_embedded):
+        monkeypatch.setattr(embedded_colour, "NUM_TRAIN", 7)
+        dataset = data.load(data_dir=tmp_path, real="cifar5")
+        assert (dataset.name, dataset.outlier_name) == data.resolve("embedded", real="cifar5")[:2]
+        assert "tfds build cifar10" in dataset.fallback_reason
+        assert data.load(dataset.name, real="cifar5").fallback_reason is None
+        with pytest.raises(FileNotFoundError, match="tfds build cifar10.*--dataset=embedded"):
+            data.load("cifar5", data_dir=tmp_path, real="cifar5")
 
     def test_import_is_light(self):
         code = (
@@ -177,6 +189,21 @@ class TestRealData:
         mean += (5000 * dataset.validation.images.mean(dtype=np.float64)) / 60000
         assert abs(mean - 0.13066) < 1e-5  # published to five digits
         assert _modification_times(real_data_dirs) == before, "shared data was written to"
+
+    def test_cifar5(self, real_data_dirs):
+        data_dir, _ = real_data_dirs
+        if not (data_dir / "cifar10").exists():
+            pytest.skip(f"no CIFAR-10 in {data_dir}")
+        dataset = data.load("cifar5", data_dir, real="cifar5")
+        assert (dataset.name, dataset.outlier_name) == ("cifar5", "cifar5_others")
+        assert dataset.validation is None and dataset.fallback_reason is None
+        assert np.bincount(dataset.train.labels).tolist() == 5 * [5000]
+        assert np.bincount(dataset.test.labels).tolist() == 5 * [1000]
+        assert dataset.train.images.shape == (25000, 32, 32, 3)
+        assert dataset.outliers.shape == (5000, 32, 32, 3)
+        # The published channel means are of all ten classes; five of them come near.
+        means = dataset.train.images.mean(axis=(0, 1, 2), dtype=np.float64)
+        np.testing.assert_allclose(means, [0.4914, 0.4822, 0.4465], atol=0.03)
 
 
 def _modification_times(folders):

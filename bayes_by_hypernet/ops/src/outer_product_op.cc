@@ -19,9 +19,11 @@ namespace {
 using namespace tensorflow;
 using shape_inference::InferenceContext;
 
-// Rows of the matrix and columns of the product that one thread takes at a time.
+// Rows of the matrix that one thread takes at a time, and columns of the product: at most as many as
+// keep the product's rows in the second cache, and fewer where that divides the work better.
 constexpr int64_t kRowsOfWork = 8;
-constexpr int64_t kColumnsOfWork = 4096;
+constexpr int64_t kColumnsOfWork = 16384;
+constexpr int64_t kPartsOfThread = 8;
 
 REGISTER_OP("BayesByHypernet>ThinProduct")
     .Attr("T: {float, double}")
@@ -117,15 +119,17 @@ class ThinProductOp : public OpKernel {
     all.left = left.flat<T>().data();
     all.matrix = matrix.flat<T>().data();
     all.product = product->flat<T>().data();
+    const auto* threads = context->device()->tensorflow_cpu_worker_threads();
+    const int64_t width = std::clamp<int64_t>(
+        all.columns / (kPartsOfThread * threads->num_threads), 1, kColumnsOfWork);
     const auto work = [&](int64_t begin, int64_t end) {
       ThinProduct<T> part = all;
-      part.first_column = begin * kColumnsOfWork;
-      part.last_column = std::min(end * kColumnsOfWork, all.columns);
+      part.first_column = begin * width;
+      part.last_column = std::min(end * width, all.columns);
       functions<T>().thin_product(part);
     };
-    const auto* threads = context->device()->tensorflow_cpu_worker_threads();
-    const int64_t units = (all.columns + kColumnsOfWork - 1) / kColumnsOfWork;
-    Shard(threads->num_threads, threads->workers, units, all.rows * kColumnsOfWork, work);
+    Shard(threads->num_threads, threads->workers, (all.columns + width - 1) / width,
+          all.rows * width, work);
   }
 };
 

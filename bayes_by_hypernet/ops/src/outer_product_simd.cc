@@ -14,10 +14,12 @@ namespace bbh {
 namespace BBH_ISA {
 namespace {
 
-// Columns of a tile, small enough that what it touches stays in the first cache. Of Adam's four
-// arrays and of the product's rows.
+// Columns of a tile. Adam's four arrays stay in the first cache, the product's rows in the second.
 constexpr int64_t kAdamTile = 256;
-constexpr int64_t kProductTile = 4096;
+constexpr int64_t kProductTile = 16384;
+// How far ahead the matrix is fetched for the product, in elements: it walks over eight rows at
+// once, and would wait for memory at the beginning of each page.
+constexpr int64_t kProductAhead = 128;
 // Rows of `left` and `right` handled in one walk over the matrix.
 constexpr int kMaxRank = 8;
 
@@ -132,7 +134,10 @@ void add_rows(const ThinProduct<T>& a, int64_t first, int64_t row, int64_t begin
   }
   for_each_vector<T>(count, [&](int64_t i, auto size) {
     Vector<T> values[Rows];
-    for (int j = 0; j < Rows; ++j) values[j] = load(matrix + j * columns + i, size);
+    for (int j = 0; j < Rows; ++j) {
+      __builtin_prefetch(matrix + j * columns + i + kProductAhead);
+      values[j] = load(matrix + j * columns + i, size);
+    }
     for (int r = 0; r < R; ++r) {
       Vector<T> sum = load(product + r * columns + i, size);
       for (int j = 0; j < Rows; ++j) sum += left[r][j] * values[j];

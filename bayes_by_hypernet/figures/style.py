@@ -1,0 +1,44 @@
+"""One style for every figure: colours that colour-blind readers tell apart, sizes, files."""
+
+import pathlib
+
+from matplotlib.figure import Figure
+
+# Wong (2011). A method keeps its name and colour in every figure.
+METHODS = {
+    "map": ("MAP", "#000000"),
+    "ensemble": ("Ensemble", "#E69F00"),
+    "bbb": ("BbB", "#56B4E9"),
+    "dropout": ("Dropout", "#009E73"),
+    "mnf": ("MNF", "#CC79A7"),
+    "bbh": ("BbH", "#D55E00"),
+}
+IN_COLOUR, OUTLIER_COLOUR = "#0072B2", "#7F7F7F"  # of the test set and of the outliers
+DPI = 150
+
+
+def new_figure(width=5.2, height=3.8, rows=1, columns=1, **subplots):
+    """Returns a figure of `width` by `height` inches, and its axes or array of axes.
+
+    Without pyplot, so that nothing stays in memory and no display is needed.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **subplots)
+
+
+def save(figure, path):
+    """Writes a figure as PNG and, beside it, as PDF.
+
+    Args:
+        figure: The figure.
+        path: Path without suffix; its folder is made where it is missing.
+
+    Returns:
+        Path of the PNG.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in (".pdf", ".png"):
+        written = path.with_suffix(suffix)
+        figure.savefig(written, dpi=DPI)
+    return written

@@ -1,0 +1,69 @@
+"""What launchers of training share: from flags to a run, its row and its figure."""
+
+import logging
+import sys
+
+import data_flags
+import run_flags
+from absl import app
+
+from bayes_by_hypernet import configuration, experiment, figures, tables, training
+
+logger = logging.getLogger("bayes_by_hypernet")
+
+
+def main(argv, network):
+    """Trains a network as the flags say, prints the results and draws the entropies.
+
+    Args:
+        argv: What absl left of the command line.
+        network: Name of the network.
+    """
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
+    run_flags.start_logging()
+    try:
+        strategy = training.make_strategy(run_flags.STRATEGY.value)
+        config, reason = configuration.resolve(
+            network, **run_flags.settings(), **data_flags.data_dirs()
+        )
+        _say_what_runs(config, reason)
+        workdir = run_flags.WORKDIR.value or run_flags.default_workdir(config)
+        results = experiment.run(
+            config,
+            lambda: data_flags.load(config),
+            workdir,
+            strategy,
+            run_flags.OVERWRITE.value,
+            run_flags.STEPS_PER_CALL.value,
+            run_flags.CHECKPOINT_MINUTES.value,
+            fallback_reason=reason,
+        )
+    except (ValueError, OSError, *training.ERRORS) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. The same command goes on with the run.")
+    if results:
+        print(tables.run_summary(results))
+        logger.info("Figure: %s", figures.entropy_cdf(workdir))
+        logger.info("In a notebook: bayes_by_hypernet.load(%r)", workdir)
+
+
+def _say_what_runs(config, reason):
+    """Says which data and protocol were chosen where the user did not, and how to choose others."""
+    if reason:
+        logger.warning("%s\n%s\n%s", "=" * 80, reason, "=" * 80)
+    logger.info(
+        "%s on %s (outliers: %s), %s protocol: %d epochs, %s",
+        config.method,
+        config.dataset,
+        config.outlier_dataset,
+        config.protocol,
+        config.epochs,
+        config.options,
+    )
+    if not run_flags.PROTOCOL.value and config.protocol == "demo":
+        logger.warning(
+            "The demo protocol is the default on the embedded set and without a GPU. "
+            "--protocol=quick trains longer, --protocol=paper as long as the paper."
+        )
