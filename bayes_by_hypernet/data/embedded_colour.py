@@ -4,6 +4,8 @@ The images of `embedded`, padded to 32x32 pixels, in a random colour on a backgr
 from one random colour to another. Sizes are CIFAR-5's; nothing else is like it.
 """
 
+import math
+
 import numpy as np
 
 from bayes_by_hypernet.data import embedded
@@ -53,7 +55,7 @@ def _coloured(rng, masks):
     angle = rng.uniform(0, 2 * np.pi, (count, 1, 1)).astype(np.float32)
     axis = np.linspace(-0.5, 0.5, IMAGE_SIZE, dtype=np.float32)
     along = np.sin(angle) * axis[:, None] + np.cos(angle) * axis  # (N, 32, 32)
-    share = np.clip(along / np.sqrt(2) + 0.5, 0, 1)[..., None]
+    share = np.clip(along / math.sqrt(2) + 0.5, 0, 1)[..., None]
     images = start[:, None, None] * (1 - share) + end[:, None, None] * share
     images += masks * (digit[:, None, None] - images)
     return np.clip(images, 0, 1, out=images)

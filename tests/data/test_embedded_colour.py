@@ -22,6 +22,7 @@ def small(monkeypatch, folder):
 def test_is_in_colour_and_has_cifars_shape(small):
     dataset = embedded_colour.load()
     assert dataset.train.images.shape == (25, 32, 32, 3) and dataset.num_classes == 5
+    assert dataset.train.images.dtype == dataset.outliers.dtype == np.float32
     assert dataset.test.images.shape == dataset.outliers.shape == (20, 32, 32, 3)
     spread = np.ptp(dataset.train.images, axis=-1)  # between the channels
     assert (spread.max(axis=(1, 2)) > 0.05).all()
