@@ -132,6 +132,8 @@ def fit(method, config, dataset, directory, strategy, steps_per_call, checkpoint
             mark_failed(directory, name, error)
             method.leave_out(name)
             continue
+        with strategy.scope():
+            trainer.optimizer.release()  # what follows needs memory of its own
         seconds += float(trainer.train_seconds.numpy())
         times += [epoch["ms_per_step"] for epoch in history if epoch["ms_per_step"] is not None]
     return {

@@ -6,6 +6,8 @@ probabilities (not finite, negative, rows that do not sum to 1 within 1e-3), on 
 and on empty data. Everything is computed in float64.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
@@ -92,11 +94,44 @@ def brier_score(probs, labels) -> float:
     return float(np.mean(np.sum(np.square(probs - one_hot), axis=1)))
 
 
+class CalibrationBins(NamedTuple):
+    """Test examples by the confidence of their prediction, the largest probability.
+
+    Attributes:
+        counts: Examples in each bin, `(num_bins,)`.
+        confidence, accuracy: Their means in each bin, `(num_bins,)`; NaN where it is empty.
+    """
+
+    counts: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+
+def calibration_bins(probs, labels, num_bins=15) -> CalibrationBins:
+    """Sorts examples into equally wide bins of confidence, `(k / num_bins, (k + 1) / num_bins]`.
+
+    Args:
+        probs: Array `(examples, classes)`.
+        labels: Integer array `(examples,)`.
+        num_bins: Integer, at least 1.
+    """
+    probs, labels = _checked_pair(probs, labels)
+    if num_bins < 1:
+        raise ValueError(f"Argument `num_bins` must be at least 1. Received: num_bins={num_bins}")
+    confidence = probs.max(axis=1)  # (examples,)
+    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    counts, sure, right = (
+        np.bincount(bins, weights=weights, minlength=num_bins)
+        for weights in (np.ones(len(bins)), confidence, probs.argmax(axis=1) == labels)
+    )
+    filled = np.where(counts > 0, counts, np.nan)
+    return CalibrationBins(counts, sure / filled, right / filled)
+
+
 def expected_calibration_error(probs, labels, num_bins=15) -> float:
     """Mean gap between confidence, the largest probability, and accuracy (Guo et al. 2017).
 
-    Examples are sorted into equally wide bins of confidence, `(k / num_bins, (k + 1) / num_bins]`;
-    each bin weighs as many examples as it holds.
+    Each of `calibration_bins` weighs as many examples as it holds.
 
     Args:
         probs: Array `(examples, classes)`.
@@ -106,14 +141,9 @@ def expected_calibration_error(probs, labels, num_bins=15) -> float:
     Returns:
         Float in [0, 1].
     """
-    probs, labels = _checked_pair(probs, labels)
-    if num_bins < 1:
-        raise ValueError(f"Argument `num_bins` must be at least 1. Received: num_bins={num_bins}")
-    confidence = probs.max(axis=1)  # (examples,)
-    excess = confidence - (probs.argmax(axis=1) == labels)  # (examples,)
-    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
-    gaps = np.bincount(bins, weights=excess, minlength=num_bins)  # each: examples * gap
-    return float(np.abs(gaps).sum() / len(labels))
+    bins = calibration_bins(probs, labels, num_bins)
+    gaps = bins.counts * np.abs(bins.confidence - bins.accuracy)
+    return float(np.nansum(gaps) / len(labels))
 
 
 def outlier_auroc(in_entropy, out_entropy) -> float:

@@ -1,6 +1,5 @@
 """A whole run in small: results, resumption, the loaded posterior."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +8,7 @@ import tensorflow as tf
 import tiny
 
 import bayes_by_hypernet as bbh
-from bayes_by_hypernet import configuration, experiment, methods, networks
+from bayes_by_hypernet import experiment, methods, networks
 from bayes_by_hypernet.run_directory import RunDirectory, RunDirectoryError
 from bayes_by_hypernet.training import NonFiniteLossError
 
@@ -25,36 +24,11 @@ def _tiny_network(monkeypatch):
     monkeypatch.setitem(networks.NETWORKS, "tiny", tiny.NETWORK)
 
 
-def make_config(method="bbh", **settings):
-    options = {**tiny.OPTIONS.get(method, {}), **settings.pop("options", {})}
-    plan = configuration.RunConfig(
-        network="tiny",
-        method=method,
-        dataset="mnist",
-        outlier_dataset="notmnist",
-        protocol="quick",
-        epochs=2,
-        batch_size=10,
-        learning_rate=1e-2,
-        annealing_start_epoch=0.5,
-        annealing_epochs=1.0,
-        temperature=1.0,
-        seed=3,
-        num_predictive_samples=6,
-        max_train_examples=None,
-        batch_norm=None,
-        options=dataclasses.asdict(
-            configuration.methods.get(method).Options(**options),
-        ),
-    )
-    return dataclasses.replace(plan, **settings)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     networks.NETWORKS["tiny"] = tiny.NETWORK
     directory = tmp_path_factory.mktemp("run")
-    results = experiment.run(make_config(), tiny.dataset, directory, steps_per_call=3)
+    results = experiment.run(tiny.config(), tiny.dataset, directory, steps_per_call=3)
     yield directory, results
     networks.NETWORKS.pop("tiny", None)
 
@@ -77,7 +51,7 @@ def _break(monkeypatch, broken):
 
 class TestEnsemble:
     def test_members_have_checkpoints_histories_and_shuffles_of_their_own(self, tmp_path):
-        experiment.run(make_config("ensemble"), tiny.dataset, tmp_path)
+        experiment.run(tiny.config("ensemble"), tiny.dataset, tmp_path)
         for name in ("member_00", "member_01"):
             assert (tmp_path / "checkpoints" / name / "checkpoint").exists()
             assert (tmp_path / "tensorboard" / name).is_dir()
@@ -86,7 +60,7 @@ class TestEnsemble:
         assert len({3, *seeds}) == 3
 
     def test_resumes_in_the_middle_of_a_member(self, tmp_path, monkeypatch):
-        whole = experiment.run(make_config("ensemble"), tiny.dataset, tmp_path / "whole")
+        whole = experiment.run(tiny.config("ensemble"), tiny.dataset, tmp_path / "whole")
         make_trainer, stop = experiment.make_trainer, []
 
         def make(*args):
@@ -103,14 +77,14 @@ class TestEnsemble:
             return trainer
 
         monkeypatch.setattr(experiment, "make_trainer", make)
-        arguments = (make_config("ensemble"), tiny.dataset, tmp_path / "parts")
+        arguments = (tiny.config("ensemble"), tiny.dataset, tmp_path / "parts")
         with pytest.raises(KeyboardInterrupt):
             experiment.run(*arguments, steps_per_call=3)
         resumed = experiment.run(*arguments, steps_per_call=3)
         assert resumed["nll"] == whole["nll"]  # bit for bit
 
     def test_a_members_failure_does_not_lose_the_others(self, tmp_path, monkeypatch, caplog):
-        config = make_config("ensemble", options={"num_members": 3})
+        config = tiny.config("ensemble", options={"num_members": 3})
         trained = _break(monkeypatch, {"member_01"})
         results = experiment.run(config, tiny.dataset, tmp_path)
         assert results["complete"] and results["num_failed_members"] == 1
@@ -129,10 +103,10 @@ class TestEnsemble:
     def test_when_all_fail_the_error_is_the_last_ones(self, tmp_path, monkeypatch):
         _break(monkeypatch, {"member_00", "member_01"})
         with pytest.raises(NonFiniteLossError, match="'kl'"):
-            experiment.run(make_config("ensemble"), tiny.dataset, tmp_path)
+            experiment.run(tiny.config("ensemble"), tiny.dataset, tmp_path)
 
     def test_before_the_last_is_trained_the_others_can_be_loaded(self, tmp_path, monkeypatch):
-        config = make_config("ensemble")
+        config = tiny.config("ensemble")
         RunDirectory(tmp_path, config).claim("data")
         with pytest.raises(FileNotFoundError, match="no checkpoint yet"):
             bbh.load(tmp_path)
@@ -163,17 +137,17 @@ class TestRun:
 
     def test_a_finished_run_is_read_and_not_repeated(self, finished):
         directory, results = finished
-        again = experiment.run(make_config(), load_data=None, workdir=directory)
+        again = experiment.run(tiny.config(), load_data=None, workdir=directory)
         assert again == json.loads(json.dumps(results))
 
     def test_another_configuration_is_refused(self, finished):
         with pytest.raises(RunDirectoryError, match="--epochs=2 there, 3 now"):
-            experiment.run(make_config(epochs=3), tiny.dataset, finished[0])
+            experiment.run(tiny.config(epochs=3), tiny.dataset, finished[0])
 
     def test_the_posterior_gives_the_numbers_of_the_run(self, finished):
         directory, results = finished
         posterior = bbh.load(directory)
-        assert posterior.config == make_config()
+        assert posterior.config == tiny.config()
         assert posterior.keras_model is None
         test = tiny.dataset().test
         predictions = experiment.predict(posterior.method, tiny.dataset(), posterior.config)
@@ -193,7 +167,7 @@ class TestRun:
             served.serve(x + 1, tf.constant(1))
 
     def test_map_is_loaded_with_its_keras_model(self, tmp_path):
-        results = experiment.run(make_config("map"), tiny.dataset, tmp_path)
+        results = experiment.run(tiny.config("map"), tiny.dataset, tmp_path)
         posterior = bbh.load(tmp_path)
         test = tiny.dataset().test
         predicted = np.argmax(posterior.keras_model.predict(test.images, verbose=0), axis=1)
@@ -202,7 +176,7 @@ class TestRun:
 
     @pytest.mark.parametrize("method", sorted(set(methods.METHODS) - {"bbh"}))
     def test_every_method_runs_loads_predicts_and_serves(self, tmp_path, method):
-        results = experiment.run(make_config(method), tiny.dataset, tmp_path)
+        results = experiment.run(tiny.config(method), tiny.dataset, tmp_path)
         assert results["complete"] and results["num_weights"] == 91
         posterior = bbh.load(tmp_path)
         predictions = experiment.predict(posterior.method, tiny.dataset(), posterior.config)
@@ -222,15 +196,15 @@ class TestRun:
             np.testing.assert_allclose(answer["mean"], expected, atol=1e-5)
 
     def test_a_run_is_repeatable_by_its_seed(self, tmp_path):
-        runs = [experiment.run(make_config(), tiny.dataset, tmp_path / name) for name in "ab"]
-        other = experiment.run(make_config(seed=4), tiny.dataset, tmp_path / "c")
+        runs = [experiment.run(tiny.config(), tiny.dataset, tmp_path / name) for name in "ab"]
+        other = experiment.run(tiny.config(seed=4), tiny.dataset, tmp_path / "c")
         timing = ("train_seconds", "ms_per_step")
         same = [{k: v for k, v in run.items() if k not in timing} for run in runs]
         assert same[0] == same[1]
         assert other["nll"] != runs[0]["nll"]
 
     def test_max_train_examples(self, tmp_path):
-        config = make_config(max_train_examples=20)
+        config = tiny.config(max_train_examples=20)
         assert experiment.run(config, tiny.dataset, tmp_path)["num_train_examples"] == 20
 
     def test_long_runs_are_announced(self, caplog):
@@ -248,6 +222,6 @@ class TestLoad:
 
     def test_a_run_without_a_checkpoint_says_so(self, tmp_path):
 
-        RunDirectory(tmp_path, make_config()).claim("data")
+        RunDirectory(tmp_path, tiny.config()).claim("data")
         with pytest.raises(FileNotFoundError, match="no checkpoint yet"):
             bbh.load(tmp_path)

@@ -1,10 +1,13 @@
 """A network and data small enough that a test trains in a second."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 from keras import layers as keras_layers
 
 from bayes_by_hypernet import methods
+from bayes_by_hypernet.configuration import RunConfig
 from bayes_by_hypernet.data import Dataset, Examples
 from bayes_by_hypernet.networks import Network
 
@@ -30,6 +33,8 @@ def _apply_normalised(layers, images, num_outputs, batch_norm):
 
 
 NETWORK = Network("tiny", _apply, SHAPE, NUM_CLASSES, "mnist")
+# Takes the crops of 32x32 images in colour.
+CROPS = Network("tiny_crops", _apply_normalised, (24, 24, 3), NUM_CLASSES, "cifar5", "instance")
 NORMALISED = Network("tiny_normalised", _apply_normalised, SHAPE, NUM_CLASSES, "mnist", "instance")
 
 
@@ -59,3 +64,29 @@ def two_logical_cpus():
     """Makes TensorFlow see two CPUs; before it runs anything."""
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
+
+
+def config(method="bbh", network="tiny", **settings):
+    """A `RunConfig` on a network that `networks.NETWORKS` must hold by then."""
+    options = {**OPTIONS.get(method, {}), **settings.pop("options", {})}
+    plan = RunConfig(
+        network=network,
+        method=method,
+        dataset="mnist",
+        outlier_dataset="notmnist",
+        protocol="quick",
+        epochs=2,
+        batch_size=10,
+        learning_rate=1e-2,
+        annealing_start_epoch=0.5,
+        annealing_epochs=1.0,
+        temperature=1.0,
+        seed=3,
+        num_predictive_samples=6,
+        max_train_examples=None,
+        batch_norm=None,
+        options=dataclasses.asdict(
+            methods.get(method).Options(**options),
+        ),
+    )
+    return dataclasses.replace(plan, **settings)

@@ -44,7 +44,6 @@ def training_batches(
             f"Argument `batch_size` must be divisible by the number of replicas, {num_replicas}. "
             f"Received: batch_size={batch_size}"
         )
-    images, labels = tf.constant(examples.images), tf.constant(examples.labels)
     parts = (num_replicas, batch_size // num_replicas)
 
     def epoch_batches(epoch):
@@ -61,10 +60,17 @@ def training_batches(
         return tf.gather(tf.reshape(numbers, (*parts, NUM_RANDOM)), list(replicas))
 
     def take(indices, numbers):
-        taken = tf.gather(images, indices)
+        # From the arrays: a tensor of all images would take their memory once more, or twice.
+        images, labels = (
+            tf.ensure_shape(
+                tf.numpy_function(array.__getitem__, [indices], array.dtype, stateful=False),
+                (*indices.shape, *array.shape[1:]),
+            )
+            for array in (examples.images, examples.labels)
+        )
         if pipeline is not None:
-            taken = pipeline.training_inputs(taken, numbers)
-        return taken, tf.gather(labels, indices)
+            images = pipeline.training_inputs(images, numbers)
+        return images, labels
 
     epochs = tf.data.Dataset.range(first_step // num_steps, -(-last_step // num_steps))
     batches = epochs.flat_map(epoch_batches).skip(first_step % num_steps)

@@ -71,6 +71,18 @@ class FusedAdam(keras.optimizers.Adam):
                     self._fused_update(index, gradient, variable.value, self.learning_rate)
         self.iterations.assign_add(1)
 
+    def release(self):
+        """Frees the moments' memory; the optimiser is of no use then.
+
+        Without it they stay as long as the process: TensorFlow keeps the gradient functions of
+        every trace, and what those have captured.
+        """
+        for moment in [*self._momentums, *self._velocities]:
+            for copy in tf.distribute.get_strategy().experimental_local_results(moment.value):
+                tf.raw_ops.AssignVariableOp(
+                    resource=copy.handle, value=tf.zeros(0, copy.dtype), validate_shape=False
+                )
+
     def _can_update_in_backward(self, left, variable):
         return (
             left.shape[0] is not None

@@ -202,3 +202,16 @@ class TestMultiply:
             missing = [None if i == index else g for i, g in enumerate(gradients)]
             with pytest.raises(ValueError, match=f"'{path}' has no gradient"):
                 optimizer.apply_local(missing, variables)
+
+
+def test_release_frees_the_moments_and_nothing_else():
+    variable = keras.Variable(np.ones((3, 4), np.float32))
+    optimizer = FusedAdam(0.1)
+    optimizer.build([variable])
+    optimizer.apply_local([tf.ones((3, 4))], [variable])
+    updated = variable.numpy()
+    optimizer.release()
+    for moment in (*optimizer._momentums, *optimizer._velocities):
+        read = tf.raw_ops.ReadVariableOp(resource=moment.value.handle, dtype=tf.float32)
+        assert tf.size(read) == 0
+    np.testing.assert_array_equal(variable, updated)
