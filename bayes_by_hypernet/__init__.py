@@ -5,6 +5,7 @@ to TensorFlow 2 and Keras 3.
 """
 
 from bayes_by_hypernet import callbacks, layers, metrics
+from bayes_by_hypernet.adversarial import fast_sign_attack
 from bayes_by_hypernet.divergences import kernel_kl
 from bayes_by_hypernet.export import export
 from bayes_by_hypernet.hypernetworks import HypernetworkKernel, SingleHypernetwork
@@ -25,6 +26,7 @@ __all__ = [
     "SingleHypernetwork",
     "callbacks",
     "export",
+    "fast_sign_attack",
     "kernel_kl",
     "layers",
     "load",

@@ -125,8 +125,10 @@ class RunDirectory:
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in (RESULTS_FILE, CONFIG_FILE, FLAGS_FILE, PREDICTIONS_FILE):
             (self.path / name).unlink(missing_ok=True)
-        for history in self.path.glob("history*.jsonl"):  # of an ensemble, one for each member
-            history.unlink()
+        # Of an ensemble a history for each member; what launchers found out about the posterior.
+        for pattern in ("history*.jsonl", "posterior.json", "adversarial_*.json"):
+            for path in self.path.glob(pattern):
+                path.unlink()
 
 
 def write_json(path, contents):

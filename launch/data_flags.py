@@ -1,5 +1,6 @@
 """Where data lies, and the data of a finished run."""
 
+import quiet_tensorflow  # noqa: F401
 from absl import flags
 
 from bayes_by_hypernet import data, networks
@@ -17,7 +18,21 @@ def data_dirs():
     return {flag.name: flag.value for flag in _FLAGS}
 
 
-def load(config):
-    """Returns the `Dataset` that a configuration names."""
+def load(config, fingerprint=None):
+    """Returns the `Dataset` that a configuration names.
+
+    Args:
+        config: `RunConfig`.
+        fingerprint: That of the data of a finished run, or None.
+
+    Raises:
+        ValueError: If these are other data than the run's.
+    """
     real = networks.get(config.network).dataset
-    return data.load(config.dataset, **data_dirs(), real=real)
+    dataset = data.load(config.dataset, **data_dirs(), real=real)
+    if fingerprint and fingerprint != (found := dataset.fingerprint()):
+        raise ValueError(
+            f"Argument `data_dir` must hold the run's data, with fingerprint {fingerprint}. "
+            f"Received: data with fingerprint {found}"
+        )
+    return dataset

@@ -17,14 +17,14 @@ PACKAGE = "bayes_by_hypernet"
 FLOORS = [
     {"cache", "machine"},
     {"ops", "data", "randomness", "priors", "protocols"},
-    {"noise", "divergences", "perturbations", "metrics"},
+    {"noise", "divergences", "perturbations", "metrics", "likelihoods", "posterior_statistics"},
     {"hypernetworks"},
     {"layers"},
     {"networks", "bayesify"},
     {"methods"},
     {"training", "prediction", "callbacks", "configuration"},
     {"posterior", "export", "adversarial", "run_directory"},
-    {"experiment"},
+    {"experiment", "toy_regression"},
     {"figures", "tables"},
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

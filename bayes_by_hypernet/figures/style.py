@@ -14,6 +14,7 @@ METHODS = {
     "bbh": ("BbH", "#D55E00"),
 }
 IN_COLOUR, OUTLIER_COLOUR = "#0072B2", "#7F7F7F"  # of the test set and of the outliers
+LINES = ("-", "--", ":", "-.")  # of several runs of one method
 DPI = 150
 
 

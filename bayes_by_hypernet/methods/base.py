@@ -38,6 +38,7 @@ class Method(abc.ABC):
         input_shape: Shape of one input.
         prediction_batch_size: How many inputs are predicted at once, where their answers depend
             on each other; None: as many as one likes.
+        likelihood: Of the labels given the network's outputs, see `likelihoods`.
         sample_shapes: Dict, name to shape of one posterior sample's tensors.
         keras_model: A Keras model `x -> logits`, or None where there is none.
         estimator: What estimates the KL from weight samples, or None.

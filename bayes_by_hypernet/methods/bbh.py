@@ -5,7 +5,7 @@ import math
 
 import tensorflow as tf
 
-from bayes_by_hypernet import randomness
+from bayes_by_hypernet import likelihoods, randomness
 from bayes_by_hypernet.divergences import SAMPLED_ESTIMATORS
 from bayes_by_hypernet.hypernetworks import (
     HIDDEN_UNITS,
@@ -104,6 +104,7 @@ class BayesByHypernet(Method):
         self.network = network.build(family, family.weight_inputs)
         self.input_shape = network.input_shape
         self.prediction_batch_size = network.prediction_batch_size
+        self.likelihood = likelihoods.get(network.likelihood)
         self.weight_names = family.weight_names
         self.weight_shapes = family.weight_shapes
         self.sample_shapes = dict(zip(self.weight_names, self.weight_shapes, strict=True))

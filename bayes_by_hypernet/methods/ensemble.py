@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from bayes_by_hypernet import perturbations
+from bayes_by_hypernet import likelihoods, perturbations
 from bayes_by_hypernet.methods.base import Method, Options
 from bayes_by_hypernet.methods.keras_method import PointMethod
 from bayes_by_hypernet.methods.options import check_at_least
@@ -39,7 +39,7 @@ class EnsembleMember(PointMethod):
 
         def loss(inputs):
             outputs.append(logits(inputs))
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs[0])
+            return self.likelihood.negative_log_likelihood(labels, outputs[0])
 
         outputs = []
         adversarial = perturbations.fast_sign(images, self.options.adversarial_epsilon, loss)
@@ -62,6 +62,7 @@ class Ensemble(Method):
         self.options = options
         self.input_shape = network.input_shape
         self.prediction_batch_size = network.prediction_batch_size
+        self.likelihood = likelihoods.get(network.likelihood)
         self._members = {
             f"member_{i:02}": EnsembleMember(network, options) for i in range(options.num_members)
         }

@@ -6,7 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet import randomness
+from bayes_by_hypernet import likelihoods, randomness
 from bayes_by_hypernet.layers import VariationalLayer
 from bayes_by_hypernet.methods import functional
 from bayes_by_hypernet.methods.base import Method
@@ -30,6 +30,7 @@ class KerasMethod(Method):
         self.statistics = functional.moving_statistics(self.keras_model)
         self.input_shape = network.input_shape
         self.prediction_batch_size = network.prediction_batch_size
+        self.likelihood = likelihoods.get(network.likelihood)
 
     @property
     def variables(self):

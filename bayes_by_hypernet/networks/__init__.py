@@ -5,8 +5,10 @@ import dataclasses
 from bayes_by_hypernet.layers import STATISTICS
 from bayes_by_hypernet.networks.family import GivenWeightsFamily, LayerFamily, Network
 from bayes_by_hypernet.networks.lenet import LENET
+from bayes_by_hypernet.networks.mlp import TOY
 from bayes_by_hypernet.networks.resnet32 import RESNET32
 
+# Those that a configuration can name: the toy regression's has data and settings of its own.
 NETWORKS = {network.name: network for network in (LENET, RESNET32)}
 
 
@@ -37,4 +39,13 @@ def get(name: str, batch_norm: str | None = None) -> Network:
     return dataclasses.replace(network, batch_norm=batch_norm)
 
 
-__all__ = ["LENET", "NETWORKS", "RESNET32", "GivenWeightsFamily", "LayerFamily", "Network", "get"]
+__all__ = [
+    "LENET",
+    "NETWORKS",
+    "RESNET32",
+    "TOY",
+    "GivenWeightsFamily",
+    "LayerFamily",
+    "Network",
+    "get",
+]

@@ -39,13 +39,14 @@ class Network:
 
     Attributes:
         name: As launchers say it.
-        apply: `(layers, inputs, num_outputs) -> logits`, on symbolic tensors; one that normalises
+        apply: `(layers, inputs, num_outputs) -> outputs`, on symbolic tensors; one that normalises
             takes `batch_norm` too.
-        input_shape: `(height, width, channels)`.
-        num_outputs: Number of classes.
+        input_shape: Of one input: `(height, width, channels)` of an image.
+        num_outputs: Number of classes, or of the labels of a regression.
         dataset: Name of the data set that the paper trains it on.
         batch_norm: Whose statistics it normalises by, one of `layers.STATISTICS`; None: it has no
             batch normalisation.
+        likelihood: What its outputs are to the labels, one of `likelihoods.LIKELIHOODS`.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Network:
     num_outputs: int
     dataset: str
     batch_norm: str | None = None
+    likelihood: str = "categorical"
 
     @property
     def prediction_batch_size(self):

@@ -17,7 +17,7 @@ class Terms(NamedTuple):
         loss: `nll + kl_scale * kl`, nats per example.
         nll: Mean negative log-likelihood of the batch, nats per example.
         kl: Divergence from the prior, nats, unscaled.
-        accuracy: Share of the batch that the mean prediction gets right.
+        accuracy: Share of the batch that the mean prediction gets right; 0 in a regression.
     """
 
     loss: tf.Tensor
@@ -56,9 +56,11 @@ def gradients(method, images, labels, key, kl_scale, batch_size, multiply=None):
         likelihood.watch(edges)
         replica_key = randomness.fold_in(key, context.replica_id_in_sync_group)
         logits = method.training_logits(images, labels, edges, replica_key)  # (k, batch, classes)
-        nll = tf.reduce_sum(_negative_log_likelihood(labels, logits)) / batch_size
+        losses = method.likelihood.negative_log_likelihood(labels, logits)  # (k, batch)
+        # Log-likelihoods are averaged over samples, not likelihoods (ruling 11).
+        nll = tf.reduce_sum(tf.reduce_mean(losses, axis=0)) / batch_size
     likelihood_gradients = likelihood.gradient(nll, edges, unconnected_gradients="zero")
-    correct = tf.reduce_sum(_correct(labels, logits)) / batch_size
+    correct = tf.reduce_sum(method.likelihood.correct(labels, logits)) / batch_size
     # Of samples that the likelihood has not seen nothing is exchanged: `_values`.
     *values, nll, correct = context.all_reduce(
         tf.distribute.ReduceOp.SUM, [*map(_values, likelihood_gradients), nll, correct]
@@ -110,15 +112,3 @@ def discriminator_gradients(method, key):
 def clipped(gradients):
     """Clips each component, of both networks of the adversarial estimate (protocol)."""
     return [tf.clip_by_value(gradient, -CLIP, CLIP) for gradient in gradients]
-
-
-def _negative_log_likelihood(labels, logits):
-    """Returns `-log p(y | x, w)`, averaged over the k samples of w (ruling 11); `(batch,)`."""
-    labels = tf.broadcast_to(labels, tf.shape(logits)[:2])
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    return tf.reduce_mean(losses, axis=0)
-
-
-def _correct(labels, logits):
-    mean = tf.reduce_mean(tf.nn.softmax(logits), axis=0)  # (batch, classes)
-    return tf.cast(tf.argmax(mean, axis=-1) == labels, tf.float32)

@@ -1,0 +1,92 @@
+"""Attacks finished runs, and draws what is left of their accuracy and certainty (Fig. 3 and 4).
+
+python launch/adversarial.py --run=runs/map,runs/bbh --attack=projected_gradient
+
+A run's numbers are kept in its directory, as adversarial_<attack>.json; one that has them with the
+same settings is not attacked again. A failing run does not stop the others.
+"""
+
+import json
+import pathlib
+import sys
+
+import data_flags
+import keras
+import tqdm
+from absl import app, flags, logging
+
+from bayes_by_hypernet import adversarial, posterior, tables, training
+from bayes_by_hypernet.figures.attacks import attack_curves
+from bayes_by_hypernet.run_directory import RESULTS_FILE, write_json
+
+flags.adopt_module_key_flags(data_flags)
+RUN = flags.DEFINE_list("run", None, "Directories of finished runs.", required=True)
+ATTACK = flags.DEFINE_enum("attack", "fast_sign", list(adversarial.ATTACKS), "Attack.")
+FIGURE = flags.DEFINE_string("figure", None, "Its path; default: below figures/ of the first run.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Attack anew what was attacked before.")
+
+
+class Numbers(flags.ListParser):
+    def parse(self, argument):
+        return tuple(map(float, super().parse(argument)))
+
+
+_SETTINGS = [  # of the attack, by their names there; None: its default
+    flags.DEFINE_enum("average", None, adversarial.AVERAGES, "fast_sign's; default: examples."),
+    flags.DEFINE(Numbers(), "epsilons", None, "In units of the network's inputs; default: 0 to 0.4 "
+        "in steps of 0.05, projected_gradient: 0.1,0.2,0.3."),
+    flags.DEFINE_integer("num_images", None, "The first so many test images; default: 1000."),
+    flags.DEFINE_integer("num_samples", None, "Default: 100, projected_gradient: 10."),
+    flags.DEFINE_bool("clip_adversarial", None, "Clip to [0, 1]; not where inputs are "
+        "standardised."),
+    flags.DEFINE_integer("seed", None, "Of everything random; default: 42.", 0),
+]  # fmt: skip
+
+
+def attacked(run, attack):
+    """Returns the record of a run under attack: the one in its directory, or a new one."""
+    results = json.loads(pathlib.Path(run, RESULTS_FILE).read_text())
+    settings = json.loads(json.dumps({**attack.settings, "run": results}))  # as in a file
+    path = pathlib.Path(run, f"{attack.record_name}.json")
+    record = json.loads(path.read_text()) if path.exists() and not OVERWRITE.value else {}
+    if settings.items() <= record.items():
+        return record
+    keras.utils.clear_session()  # frees the posterior of the run before
+    fitted = posterior.load(run)
+    test = data_flags.load(fitted.config, results["data_fingerprint"]).test
+    points = attack.curve(fitted, test)
+    points = list(tqdm.tqdm(points, run, len(attack.epsilons), unit="epsilon"))
+    write_json(path, record := {**settings, "points": points})
+    return record
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.WARNING)  # of what TFDS says
+    records, failures, rows = {}, [], []
+    try:
+        given = {flag.name: flag.value for flag in _SETTINGS if flag.value is not None}
+        attack = adversarial.make(ATTACK.value, **given)
+        for run in RUN.value:
+            try:
+                records[run] = attacked(run, attack)
+            except (ValueError, OSError, *training.ERRORS) as error:
+                failures.append(f"{run}: {type(error).__name__}: {error}")
+    except ValueError as error:
+        sys.exit(f"ValueError: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. The same command goes on with the runs that are left.")
+    for run, record in records.items():
+        label = [run, record["run"]["method"]]
+        rows += [[*label, *(f"{v:.3f}" for v in point.values())] for point in record["points"]]
+    if records:
+        header = ["Run", "Method", "Epsilon", "Accuracy", "Relative entropy"]
+        default = pathlib.Path(next(iter(records)), "figures", attack.record_name)
+        print(tables.format_table(header, rows))
+        print(f"Figure: {attack_curves(records, FIGURE.value or default)}", flush=True)
+    sys.exit("\n".join(failures) or None)
+
+
+if __name__ == "__main__":
+    app.run(main)

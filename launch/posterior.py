@@ -1,0 +1,76 @@
+"""Shows how the weights of a run's first convolution are distributed (Figures 5 to 9).
+
+python launch/posterior.py --run=runs/mnf,runs/bbh
+
+A run's figures/ gets histograms of weights, the correlations and the standard deviations, its
+folder the numbers as posterior.json. Figures of several runs side by side go to --figures.
+"""
+
+import pathlib
+import sys
+
+import quiet_tensorflow  # noqa: F401
+from absl import app, flags
+
+from bayes_by_hypernet import tables, training
+from bayes_by_hypernet.figures.posterior import KERNEL, KernelPosterior, posterior_figures
+from bayes_by_hypernet.run_directory import write_json
+
+RUN = flags.DEFINE_list("run", None, "Run directories.")
+NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Posterior samples.", 1)
+NUM_WEIGHTS = flags.DEFINE_integer("num_weights", 25, "Weights that are shown one by one.", 1)
+SEED = flags.DEFINE_integer("seed", 42, "Of the samples.", 0)
+FIGURES = flags.DEFINE_string(
+    "figures", None, "Folder of the figures of several runs; default: the first run's figures/."
+)
+# Heading of a column to the name of its number in the summary, and its format.
+COLUMNS = {
+    "Varying weights": ("num_varying_weights", "{}"),
+    "Median stddev": ("median_stddev", "{:.4f}"),
+    "Not normal": ("non_normal_share", "{:.1%}"),
+    "Several modes": ("multi_modal_share", "{:.1%}"),
+    "Mean |r|": ("mean_absolute_correlation", "{:.3f}"),
+    "If independent": ("independent_absolute_correlation", "{:.3f}"),
+}
+
+
+def examine(directory):
+    """Returns a run's `KernelPosterior` and summary, after writing its figures and numbers."""
+    run = KernelPosterior.of_run(directory, NUM_SAMPLES.value, SEED.value)
+    posterior_figures([run], directory / "figures", num_weights=NUM_WEIGHTS.value)
+    summary = run.statistics.summary()
+    weights = run.statistics.records(NUM_WEIGHTS.value)
+    contents = {"kernel": KERNEL, "seed": SEED.value, **summary, "weights": weights}
+    write_json(directory / "posterior.json", contents)
+    return run, summary
+
+
+def cells(summary):
+    """Returns a run's row of the table, a dash for numbers that it does not have."""
+    numbers = [(summary[name], template) for name, template in COLUMNS.values()]
+    return [tables.DASH if n is None else template.format(n) for n, template in numbers]
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
+    runs, rows, failures = [], [], []
+    for directory in map(pathlib.Path, RUN.value):
+        try:
+            run, summary = examine(directory)
+        except (ValueError, OSError, *training.ERRORS) as error:
+            failures.append(f"{directory}: {type(error).__name__}: {error}")
+        else:
+            runs.append(run)
+            rows.append([run.label, *cells(summary)])
+    if len(runs) > 1:
+        folder = FIGURES.value or f"{RUN.value[0]}/figures"
+        posterior_figures(runs, pathlib.Path(folder), "_compared", NUM_WEIGHTS.value)
+    if runs:
+        print(tables.format_table(["Run", *COLUMNS], rows))
+    sys.exit("\n".join(failures) or None)
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("run")
+    app.run(main)

@@ -1,0 +1,72 @@
+"""Fits the toy regression with the methods of the paper and draws Figure 1.
+
+python launch/toy.py
+python launch/toy.py --method=bbh --overwrite
+
+Into --workdir go the numbers (toy.json), the figure (toy.png, toy.pdf) and what it is drawn from
+(predictions.npz). What was run with the same settings before is skipped; a method replaces what it
+had there, and leaves the others as they are.
+"""
+
+import logging
+import sys
+
+import quiet_tensorflow  # noqa: F401
+from absl import app, flags
+
+from bayes_by_hypernet import protocols, toy_regression
+from bayes_by_hypernet.figures import style, toy
+from bayes_by_hypernet.tables import format_table
+
+METHOD = flags.DEFINE_enum("method", "all", ["all", *toy.METHODS], "Method to fit.")
+STEPS = flags.DEFINE_integer(
+    "steps", None, "Training steps, of which the KL's annealing keeps its share; default: 5000, "
+    "for bbh 20000.", 1
+)  # fmt: skip
+SEED = flags.DEFINE_integer(
+    "seed", protocols.SEED, "Of initialisation and noise; the data stay the same.", 0
+)
+NUM_SAMPLES = flags.DEFINE_integer(
+    "num_samples", protocols.NUM_PREDICTIVE_SAMPLES, "Posterior samples of every prediction.", 1
+)
+WORKDIR = flags.DEFINE_string("workdir", "runs/toy", "Folder of the results.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Run also what was run before.")
+
+COLUMNS = {
+    "log_likelihood_inside": "Log likelihood inside",
+    "log_likelihood_outside": "outside [nats]",
+    "band_inside": "Band inside",
+    "band_outside": "outside",
+    "train_nll": "Training NLL [nats]",
+    "train_seconds": "Seconds",
+}
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    names = toy.METHODS if METHOD.value == "all" else [METHOD.value]
+    settings = (STEPS.value, SEED.value, NUM_SAMPLES.value)
+    try:
+        results, errors = toy_regression.run_all(
+            WORKDIR.value, names, *settings, overwrite=OVERWRITE.value
+        )
+        figure = toy.toy_regression(WORKDIR.value)
+    except (ValueError, OSError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. The same command goes on with the method that it was at.")
+    rows = [
+        [style.METHODS[name][0], *(f"{results.numbers[name][column]:.2f}" for column in COLUMNS)]
+        for name in toy.METHODS
+        if name in results.numbers
+    ]
+    print(format_table(["Method", *COLUMNS.values()], rows))
+    print(f"Figure: {figure}")
+    if errors:
+        sys.exit(f"{len(errors)} failed: {', '.join(errors)}. The same command tries them again.")
+
+
+if __name__ == "__main__":
+    app.run(main)
