@@ -42,41 +42,34 @@ def _named(method, name):
 
 @pytest.mark.parametrize("statistics", STATISTICS)
 @pytest.mark.parametrize("name", methods.METHODS)
-class TestEveryMethod:
-    def test_trains_its_parameters_and_predicts(self, name, statistics, tmp_path):
-        method = _train(_method(name, statistics), tmp_path)
-        num_members = len(method.members)
-        for parameter, start in (("gamma", 1.0), ("beta", 0.0)):
-            found = _named(method, parameter)
-            assert len(found) == num_members
-            assert all(np.abs(v.numpy() - start).max() > 1e-3 for v in found)
-        moving = _named(method, "moving_mean") + _named(method, "moving_variance")
-        assert len(moving) == 2 * num_members * (statistics == "moving")
-        for variable in moving:
-            assert np.abs(variable.numpy() - (variable.name == "moving_variance")).max() > 1e-3
-        assert method.num_weights == NUM_WEIGHTS
+def test_trains_its_parameters_predicts_and_is_restored(name, statistics, tmp_path):
+    method = _train(_method(name, statistics), tmp_path)
+    num_members = len(method.members)
+    for parameter, start in (("gamma", 1.0), ("beta", 0.0)):
+        found = _named(method, parameter)
+        assert len(found) == num_members
+        assert all(np.abs(v.numpy() - start).max() > 1e-3 for v in found)
+    moving = _named(method, "moving_mean") + _named(method, "moving_variance")
+    assert len(moving) == 2 * num_members * (statistics == "moving")
+    for variable in moving:
+        assert np.abs(variable.numpy() - (variable.name == "moving_variance")).max() > 1e-3
+    assert method.num_weights == NUM_WEIGHTS
 
-        draws = method.draw(2, KEY)
-        assert {n: s.shape[1:] for n, s in draws.items()} == method.sample_shapes
-        sample = {n: s[0] for n, s in draws.items()}
-        together = method.logits(IMAGES, sample).numpy()
-        alone = method.logits(IMAGES[:1], sample).numpy()
-        assert np.isfinite(together).all()
-        same = np.allclose(alone, together[:1], atol=1e-4)
-        assert same == (statistics != "batch")
-        before = [v.numpy() for v in moving]
-        for variable, value in zip(moving, before, strict=True):
-            np.testing.assert_array_equal(variable, value)  # prediction moves nothing
+    draws = method.draw(2, KEY)
+    assert {n: s.shape[1:] for n, s in draws.items()} == method.sample_shapes
+    sample = {n: s[0] for n, s in draws.items()}
+    before = [v.numpy() for v in moving]
+    together = method.logits(IMAGES, sample).numpy()
+    alone = method.logits(IMAGES[:1], sample).numpy()
+    for variable, value in zip(moving, before, strict=True):
+        np.testing.assert_array_equal(variable, value)  # prediction moves nothing
+    assert np.isfinite(together).all()
+    assert np.allclose(alone, together[:1], atol=1e-4) == (statistics != "batch")
 
-    def test_a_checkpoint_holds_everything(self, name, statistics, tmp_path):
-        trained = _train(_method(name, statistics), tmp_path)
-        restored = _train(_method(name, statistics), tmp_path)  # finds nothing left to do
-        for ours, theirs in zip(trained.variables, restored.variables, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
-        sample = {n: s[0] for n, s in trained.draw(1, KEY).items()}
-        np.testing.assert_array_equal(
-            trained.logits(IMAGES, sample), restored.logits(IMAGES, sample)
-        )
+    restored = _train(_method(name, statistics), tmp_path)  # finds nothing left to do
+    for ours, theirs in zip(method.variables, restored.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(restored.logits(IMAGES, sample), together)
 
 
 def test_members_of_an_ensemble_keep_their_own_statistics(tmp_path):
