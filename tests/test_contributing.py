@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from test_experiment import make_config
 
 import bayes_by_hypernet as bbh
 from bayes_by_hypernet import experiment, methods, networks
@@ -28,7 +27,7 @@ def new_method(monkeypatch):
 
 
 def test_the_new_method_trains_resumes_loads_and_serves(new_method, tmp_path):
-    config = make_config("gaussian_dropout")
+    config = tiny.config("gaussian_dropout")
     results = experiment.run(config, tiny.dataset, tmp_path)
     assert results["complete"] and results["method"] == "gaussian_dropout"
     assert json.loads((tmp_path / "results.json").read_text())["rate"] == 0.5
