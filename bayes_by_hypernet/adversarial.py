@@ -42,8 +42,7 @@ def fast_sign_attack(
     attack. A point estimate has one sample, for which both are the same.
 
     The loss is `perturbations.cross_entropy`, whose gradient float32 does not round away where the
-    model is certain. With the usual form such models seem more robust
-    than they are.
+    model is certain. With the usual form such models seem more robust than they are.
 
     Args:
         model: A `Posterior`, or any Keras model that classifies.

@@ -9,6 +9,7 @@ from keras import layers as keras_layers
 from bayes_by_hypernet import methods
 from bayes_by_hypernet.configuration import RunConfig
 from bayes_by_hypernet.data import Dataset, Examples
+from bayes_by_hypernet.methods.keras_method import PointFamily
 from bayes_by_hypernet.networks import Network
 
 NUM_CLASSES = 3
@@ -36,6 +37,17 @@ NETWORK = Network("tiny", _apply, SHAPE, NUM_CLASSES, "mnist")
 # Takes the crops of 32x32 images in colour.
 CROPS = Network("tiny_crops", _apply_normalised, (24, 24, 3), NUM_CLASSES, "cifar5", "instance")
 NORMALISED = Network("tiny_normalised", _apply_normalised, SHAPE, NUM_CLASSES, "mnist", "instance")
+
+
+class DropoutRecorder(PointFamily):
+    """Notes the shapes of what enters each place for dropout."""
+
+    def __init__(self):
+        self.dropped = {}
+
+    def dropout(self, inputs, name=None):
+        self.dropped[name] = tuple(inputs.shape[1:])
+        return inputs
 
 
 def examples(num, seed=0):

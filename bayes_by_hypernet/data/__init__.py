@@ -4,14 +4,13 @@
 """
 
 from bayes_by_hypernet.data.examples import Dataset, Examples, validate, validate_images
-from bayes_by_hypernet.data.sources import Resolved, load, names, resolve
+from bayes_by_hypernet.data.sources import Resolved, load, resolve
 
 __all__ = [
     "Dataset",
     "Examples",
     "Resolved",
     "load",
-    "names",
     "resolve",
     "validate",
     "validate_images",

@@ -33,11 +33,6 @@ class Resolved(NamedTuple):
     fallback_reason: str | None
 
 
-def names(real: str) -> tuple[str, ...]:
-    """Returns what may be asked for where the data set `real` is hoped for."""
-    return ("auto", real, EMBEDDED)
-
-
 def resolve(
     name: str = "auto", data_dir=None, notmnist_dir=None, real: str = mnist.NAME
 ) -> Resolved:
@@ -62,9 +57,10 @@ def resolve(
             not hold the files.
     """
     source = SOURCES[real]
-    if name not in (*names(real), source.stand_in.NAME):
+    names = ("auto", real, EMBEDDED)
+    if name not in (*names, source.stand_in.NAME):
         raise ValueError(
-            f"Argument `name` must be one of {', '.join(names(real))}. Received: name={name!r}"
+            f"Argument `name` must be one of {', '.join(names)}. Received: name={name!r}"
         )
     stand_in = (source.stand_in.NAME, source.stand_in.OUTLIER_NAME)
     if name in (EMBEDDED, source.stand_in.NAME):

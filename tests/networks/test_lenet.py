@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tiny
 
 from bayes_by_hypernet import networks
 from bayes_by_hypernet.methods.keras_method import PointFamily
@@ -37,15 +38,6 @@ def _plain_lenet():
     )
 
 
-class _DropoutRecorder(PointFamily):
-    def __init__(self):
-        self.dropped = {}
-
-    def dropout(self, inputs, name=None):
-        self.dropped[name] = tuple(inputs.shape[1:])
-        return inputs
-
-
 class TestLeNet:
     def test_weights_by_name(self):
         family = GivenWeightsFamily()
@@ -73,7 +65,7 @@ class TestLeNet:
         np.testing.assert_allclose(given([images, *weights]), expected, rtol=1e-4, atol=1e-4)
 
     def test_dropout_stands_after_both_convolutions_and_the_large_dense_layer(self):
-        family = _DropoutRecorder()
+        family = tiny.DropoutRecorder()
         LENET.build(family)
         assert family.dropped == {
             "dropout_1": (24, 24, 20),

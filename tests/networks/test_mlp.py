@@ -1,6 +1,7 @@
 """The toy regression's network: its weights, and one forward pass whatever the family of layers."""
 
 import numpy as np
+import tiny
 
 from bayes_by_hypernet import likelihoods, methods
 from bayes_by_hypernet.methods.keras_method import PointFamily
@@ -12,15 +13,6 @@ SHAPES = {
     "dense_2/kernel": (100, 1),
     "dense_2/bias": (1,),
 }
-
-
-class _DropoutRecorder(PointFamily):
-    def __init__(self):
-        self.dropped = {}
-
-    def dropout(self, inputs, name=None):
-        self.dropped[name] = tuple(inputs.shape[1:])
-        return inputs
 
 
 class TestMlp:
@@ -44,7 +36,7 @@ class TestMlp:
         np.testing.assert_allclose(given([x, *weights]), expected, rtol=1e-4, atol=1e-4)
 
     def test_dropout_stands_after_the_hidden_layer(self):
-        family = _DropoutRecorder()
+        family = tiny.DropoutRecorder()
         TOY.build(family)
         assert family.dropped == {"dropout": (100,)}
 

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import tiny
 
 from bayes_by_hypernet import networks
 from bayes_by_hypernet.layers import STATISTICS, BatchNormalization
@@ -16,16 +17,12 @@ from bayes_by_hypernet.noise import find_layers
 IMAGES = np.random.default_rng(0).normal(size=(3, 24, 24, 3)).astype(np.float32)
 
 
-class _Recorder(PointFamily):
-    """Notes the shapes of what enters each place for dropout and each convolution's strides."""
+class _Recorder(tiny.DropoutRecorder):
+    """Notes each convolution's strides too."""
 
     def __init__(self):
-        self.dropped = {}
+        super().__init__()
         self.strides = {}
-
-    def dropout(self, inputs, name=None):
-        self.dropped[name] = tuple(inputs.shape[1:])
-        return inputs
 
     def conv2d(self, inputs, filters, kernel_size, strides=1, padding="valid", name=None):
         self.strides[name] = strides
