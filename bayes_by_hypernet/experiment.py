@@ -6,6 +6,7 @@ import logging
 import keras
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from bayes_by_hypernet import machine, metrics, protocols, randomness
 from bayes_by_hypernet.data import Examples
@@ -77,6 +78,7 @@ def run(
     if chief:
         predictions = predict(method, dataset, config)
         directory.write_predictions(*predictions, dataset.test.labels)
+        directory.write_curves(curves(*predictions, dataset.test.labels))
         logger.info("Exporting the SavedModel.")
         pipeline = config.pipeline
         path = directory.path / "saved_model"
@@ -210,10 +212,32 @@ def evaluate(test, outliers, labels):
     }
 
 
+def curves(test, outliers, labels):
+    """Returns what figures show of predictions, by name: lists of numbers, None where is none.
+
+    Args:
+        test, outliers: `Prediction`s.
+        labels: Of the test set, `(N,)`.
+    """
+    bins = metrics.calibration_bins(test.mean, labels)
+    arrays = {
+        "test_entropy_cdf": metrics.entropy_cdf(test.mean),
+        "outlier_entropy_cdf": metrics.entropy_cdf(outliers.mean),
+        **{f"calibration_{name}": values for name, values in bins._asdict().items()},
+    }
+    return {
+        name: [None if np.isnan(value) else round(float(value), 5) for value in values]
+        for name, values in arrays.items()
+    }
+
+
 def _predict(predictor, images, num_samples, seed, what):
-    logger.info("Predicting %d %s with %d posterior samples.", len(images), what, num_samples)
     key = randomness.fold_in(randomness.seed_key(seed), "evaluation")
-    (mean, entropy), _ = predictor(images, num_samples, key)
+    said = f"predicting {len(images)} {what} with {num_samples} posterior samples"
+    with tqdm.tqdm(
+        total=num_samples * len(images), desc=said, unit="prediction", unit_scale=True
+    ) as bar:
+        (mean, entropy), _ = predictor(images, num_samples, key, progress=bar.update)
     return categorical_prediction(mean, entropy)
 
 

@@ -41,13 +41,25 @@ def entropy_auc(probs) -> float:
     Returns:
         Float in [0, 1].
     """
-    probs = _checked_probs(probs, ("examples", "classes"))
-    if probs.shape[1] < 2:
-        raise ValueError(
-            f"Argument `probs` must have at least 2 classes. Received: shape={probs.shape}"
-        )
+    probs = _checked_classes(probs)
     area = 1.0 - _entropy(probs).mean() / np.log(probs.shape[1])
     return float(np.clip(area, 0.0, 1.0))  # of a rounding error, not of a value
+
+
+def entropy_cdf(probs, num_points=201) -> np.ndarray:
+    """Empirical CDF of the predictive entropy divided by log C, whose area is `entropy_auc`.
+
+    Args:
+        probs: Array `(examples, classes)`, at least 2 classes.
+        num_points: Integer, at least 2: the CDF is given at so many equal steps from 0 to 1.
+
+    Returns:
+        Array `(num_points,)`: the share of examples with at most this entropy.
+    """
+    probs = _checked_classes(probs)
+    relative = np.minimum(_entropy(probs) / np.log(probs.shape[1]), 1.0)  # of a rounding error
+    counts = np.searchsorted(np.sort(relative), np.linspace(0, 1, num_points), side="right")
+    return counts / len(relative)
 
 
 def error_percent(probs, labels) -> float:
@@ -217,6 +229,15 @@ def _checked_probs(probs, axes=("...", "classes"), name="probs"):
         raise ValueError(
             f"Argument `{name}` must hold probabilities, which sum to 1 over the last axis within "
             f"1e-3. Received: sums from {sums.min():.6g} to {sums.max():.6g}"
+        )
+    return probs
+
+
+def _checked_classes(probs):
+    probs = _checked_probs(probs, ("examples", "classes"))
+    if probs.shape[1] < 2:
+        raise ValueError(
+            f"Argument `probs` must have at least 2 classes. Received: shape={probs.shape}"
         )
     return probs
 

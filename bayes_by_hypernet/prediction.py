@@ -127,21 +127,34 @@ class Predictor:
         self._sum = tf.function(self._sum_samples, reduce_retracing=True)
         self._each = tf.function(self._each_sample, reduce_retracing=True)
 
-    def __call__(self, x, num_samples, key, batch_size=1000, return_samples=False):
-        """Returns the means over samples of the two outputs, and all of the first or None."""
+    def __call__(
+        self,
+        x,
+        num_samples,
+        key,
+        batch_size=1000,
+        return_samples=False,
+        progress=lambda count: None,
+    ):
+        """Returns the means over samples of the two outputs, and all of the first or None.
+
+        `progress` hears of every batch how many inputs times samples were predicted.
+        """
         batch_size = self._sampler.prediction_batch_size or batch_size
         sums, kept = None, []
-        batches = range(0, len(x), batch_size)
+        batches = [x[i : i + batch_size] for i in range(0, len(x), batch_size)]
         most = samples_per_chunk(self._sampler)
         for first in range(0, num_samples, most):
             count = tf.constant(min(most, num_samples - first))
             draws = self._draw(count, randomness.fold_in(key, first))
+            arguments = (draws,) if return_samples else (draws, count)
+            parts = []
+            for batch in batches:
+                parts.append((self._each if return_samples else self._sum)(batch, *arguments))
+                progress(len(batch) * int(count))
             if return_samples:
-                parts = [self._each(x[i : i + batch_size], draws) for i in batches]
                 kept.append(np.concatenate([part[0] for part in parts], axis=1))
                 parts = [[np.sum(values, axis=0) for values in part] for part in parts]
-            else:
-                parts = [self._sum(x[i : i + batch_size], draws, count) for i in batches]
             chunk = [np.concatenate(values) for values in zip(*parts, strict=True)]
             sums = chunk if sums is None else [a + b for a, b in zip(sums, chunk, strict=True)]
         samples = np.concatenate(kept) if return_samples else None

@@ -13,6 +13,7 @@ from bayes_by_hypernet.configuration import CONFIG_FILE, read_config
 RESULTS_FILE = "results.json"
 FLAGS_FILE = "run.flags"
 PREDICTIONS_FILE = "predictions.npz"
+CURVES_FILE = "curves.json"
 
 
 class RunDirectoryError(ValueError):
@@ -76,7 +77,7 @@ class RunDirectory:
         write_json(self.path / RESULTS_FILE, results)
 
     def write_predictions(self, test, outliers, labels):
-        """Keeps what figures are drawn from: mean probabilities, mutual information, labels."""
+        """Keeps mean probabilities, mutual information and labels of every image."""
         np.savez_compressed(
             self.path / PREDICTIONS_FILE,
             test_mean=test.mean,
@@ -85,6 +86,10 @@ class RunDirectory:
             outlier_mean=outliers.mean,
             outlier_mutual_information=outliers.mutual_information,
         )
+
+    def write_curves(self, curves):
+        """Keeps what figures of a run are drawn from, a few kilobytes."""
+        write_json(self.path / CURVES_FILE, curves)
 
     def _check_writable(self):
         try:
@@ -123,7 +128,7 @@ class RunDirectory:
         """Deletes what a run writes, and nothing else that may lie in the folder."""
         for name in ("checkpoints", "tensorboard", "saved_model", "figures"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (RESULTS_FILE, CONFIG_FILE, FLAGS_FILE, PREDICTIONS_FILE):
+        for name in (RESULTS_FILE, CONFIG_FILE, FLAGS_FILE, PREDICTIONS_FILE, CURVES_FILE):
             (self.path / name).unlink(missing_ok=True)
         # Of an ensemble a history for each member; what launchers found out about the posterior.
         for pattern in ("history*.jsonl", "posterior.json", "adversarial_*.json"):

@@ -10,13 +10,13 @@ import json
 import pathlib
 import sys
 
+import console
 import data_flags
 import keras
 import tqdm
-from absl import app, flags, logging
+from absl import app, flags
 
-from bayes_by_hypernet import adversarial, posterior, tables, training
-from bayes_by_hypernet.figures.attacks import attack_curves
+from bayes_by_hypernet import adversarial, figures, posterior, tables, training
 from bayes_by_hypernet.run_directory import RESULTS_FILE, write_json
 
 flags.adopt_module_key_flags(data_flags)
@@ -63,7 +63,7 @@ def attacked(run, attack):
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
-    logging.set_verbosity(logging.WARNING)  # of what TFDS says
+    console.start_logging()
     records, failures, rows = {}, [], []
     try:
         given = {flag.name: flag.value for flag in _SETTINGS if flag.value is not None}
@@ -84,7 +84,8 @@ def main(argv):
         header = ["Run", "Method", "Epsilon", "Accuracy", "Relative entropy"]
         default = pathlib.Path(next(iter(records)), "figures", attack.record_name)
         print(tables.format_table(header, rows))
-        print(f"Figure: {attack_curves(records, FIGURE.value or default)}", flush=True)
+        shown = figures.make_runs(records), list(records.values())
+        print(f"Figure: {figures.attack_curves(*shown, FIGURE.value or default)}", flush=True)
     sys.exit("\n".join(failures) or None)
 
 

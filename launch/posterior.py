@@ -23,15 +23,6 @@ SEED = flags.DEFINE_integer("seed", 42, "Of the samples.", 0)
 FIGURES = flags.DEFINE_string(
     "figures", None, "Folder of the figures of several runs; default: the first run's figures/."
 )
-# Heading of a column to the name of its number in the summary, and its format.
-COLUMNS = {
-    "Varying weights": ("num_varying_weights", "{}"),
-    "Median stddev": ("median_stddev", "{:.4f}"),
-    "Not normal": ("non_normal_share", "{:.1%}"),
-    "Several modes": ("multi_modal_share", "{:.1%}"),
-    "Mean |r|": ("mean_absolute_correlation", "{:.3f}"),
-    "If independent": ("independent_absolute_correlation", "{:.3f}"),
-}
 
 
 def examine(directory):
@@ -45,16 +36,10 @@ def examine(directory):
     return run, summary
 
 
-def cells(summary):
-    """Returns a run's row of the table, a dash for numbers that it does not have."""
-    numbers = [(summary[name], template) for name, template in COLUMNS.values()]
-    return [tables.DASH if n is None else template.format(n) for n, template in numbers]
-
-
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
-    runs, rows, failures = [], [], []
+    runs, summaries, failures = [], [], []
     for directory in map(pathlib.Path, RUN.value):
         try:
             run, summary = examine(directory)
@@ -62,12 +47,12 @@ def main(argv):
             failures.append(f"{directory}: {type(error).__name__}: {error}")
         else:
             runs.append(run)
-            rows.append([run.label, *cells(summary)])
+            summaries.append((run.label, summary))
     if len(runs) > 1:
         folder = FIGURES.value or f"{RUN.value[0]}/figures"
         posterior_figures(runs, pathlib.Path(folder), "_compared", NUM_WEIGHTS.value)
     if runs:
-        print(tables.format_table(["Run", *COLUMNS], rows))
+        print(tables.format_table(*tables.posterior_table(summaries)))
     sys.exit("\n".join(failures) or None)
 
 

@@ -1,11 +1,13 @@
-"""Prints the paper's tables with our numbers beside them, and keeps the pages that show them.
+"""Makes one page of finished runs: the paper's tables with our numbers beside them, and figures.
 
-python launch/report.py --runs=results/mnist,results/cifar5
+python launch/report.py --runs=runs/mnist
 python launch/report.py --table=3 --protocol=quick --format=latex
 python launch/report.py --update=README.md,results/README.md,flags/README.md --headers=flags
 
-Runs are found by their configuration, so any folder will do. A number is of one protocol and one
-data set; where a row was run with several seeds it is their mean and standard deviation.
+The page is one file that needs no network; each of its figures lies beside it as PNG and PDF. Other
+formats print the tables. Runs are found by their configuration, so any folder will do. A number is
+of one protocol and one data set; where a row was run with several seeds it is their mean and
+standard deviation.
 """
 
 import pathlib
@@ -16,27 +18,32 @@ from absl import app, flags
 
 from bayes_by_hypernet import tables
 from bayes_by_hypernet.protocols import PROTOCOLS
+from bayes_by_hypernet.report import write_report
 
 RUNS = flags.DEFINE_list(
     "runs", ["results/mnist", "results/cifar5"], "Folders below which results.json files lie."
 )
-TABLE = flags.DEFINE_list("table", list(map(str, tables.TITLES)), "Numbers of the tables to print.")
+TOY = flags.DEFINE_string("toy", "results/toy", "Folder of launch/toy.py's results, for the page.")
+OUTPUT = flags.DEFINE_string("output", "runs/report", "Folder of the page and its figures.")
+TABLE = flags.DEFINE_list("table", list(map(str, tables.TITLES)), "Numbers of the tables to show.")
 PROTOCOL = flags.DEFINE_enum(
-    "protocol", None, list(PROTOCOLS["lenet"]), "Runs to print; default: each protocol found."
+    "protocol", None, list(PROTOCOLS["lenet"]), "Runs to show; default: each protocol found."
 )
-FORMAT = flags.DEFINE_enum("format", "text", tables.FORMATS, "Of what is printed.")
-BENCHMARKS = flags.DEFINE_string(
+FORMAT = flags.DEFINE_enum(
+    "format", "html", ["html", *tables.FORMATS], "html writes the page, others print the tables."
+)
+BENCHMARKS = flags.DEFINE_list(
     "benchmarks",
-    "benchmarks/train_step.json",
+    ["benchmarks/train_step.json", "benchmarks/train_step_resnet32.json"],
     "What benchmarks/train_step.py wrote on an idle machine; without it its columns are empty.",
 )
 UPDATE = flags.DEFINE_list(
-    "update", [], "Markdown pages whose marked tables are made anew, in place of printing."
+    "update", [], "Markdown pages whose marked tables are made anew, in place of the page."
 )
 HEADERS = flags.DEFINE_string(
     "headers",
     None,
-    "Folder of the folders of flagfiles whose headers are made anew, in place of printing.",
+    "Folder of the folders of flagfiles whose headers are made anew, in place of the page.",
 )
 flags.register_validator(
     "table", lambda numbers: {*numbers} <= {*map(str, tables.TITLES)}, "Tables are 1 to 5."
@@ -50,6 +57,17 @@ def rewrite(path, text):
         print(f"Updated {path}")
 
 
+def update(runs, step_times):
+    """Makes the marked tables of pages and the headers of flagfiles anew."""
+    for path in map(pathlib.Path, UPDATE.value):
+        blocks = tables.page_blocks(runs, step_times)
+        rewrite(path, tables.update_blocks(path.read_text(), blocks))
+    if HEADERS.value:
+        for name, header in tables.flagfile_headers(runs).items():
+            path = pathlib.Path(HEADERS.value) / name
+            rewrite(path, tables.replace_header(path.read_text(), header))
+
+
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
@@ -58,20 +76,18 @@ def main(argv):
         found |= tables.find_runs(folder)
     if not found:
         sys.exit(f"No complete results.json below --runs={','.join(RUNS.value)}.")
-    runs, step_times = found.values(), tables.read_step_times(BENCHMARKS.value)
+    step_times = [time for path in BENCHMARKS.value for time in tables.read_step_times(path)]
+    shown = {"tables": [*map(int, TABLE.value)], "protocol": PROTOCOL.value}
+    shown["step_times"] = step_times
     try:
-        for path in map(pathlib.Path, UPDATE.value):
-            blocks = tables.page_blocks(runs, step_times)
-            rewrite(path, tables.update_blocks(path.read_text(), blocks))
-        if HEADERS.value:
-            for name, header in tables.flagfile_headers(runs).items():
-                path = pathlib.Path(HEADERS.value) / name
-                rewrite(path, tables.replace_header(path.read_text(), header))
+        if UPDATE.value or HEADERS.value:
+            update(found.values(), step_times)
+        elif FORMAT.value == "html":
+            print(f"Report: {write_report(found, OUTPUT.value, TOY.value, **shown)}")
+        else:
+            print(tables.report(found.values(), FORMAT.value, **shown))
     except (OSError, ValueError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    if not UPDATE.value and not HEADERS.value:
-        shown = [int(number) for number in TABLE.value]
-        print(tables.report(runs, FORMAT.value, shown, PROTOCOL.value, step_times))
     for path, reason in tables.unplaced(found).items():
         print(f"Not in the tables: {path}: {reason}.", file=sys.stderr)
 

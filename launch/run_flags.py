@@ -1,12 +1,10 @@
 """Flags that every training launcher has; `None` means the protocol's value."""
 
 import dataclasses
-import logging
 
 import data_flags
 import quiet_tensorflow  # noqa: F401
 from absl import flags
-from absl import logging as absl_logging
 
 from bayes_by_hypernet import methods, protocols
 from bayes_by_hypernet.data.sources import SOURCES
@@ -82,17 +80,6 @@ STEPS_PER_CALL = flags.DEFINE_integer("steps_per_call", 10, "Training steps of o
 CHECKPOINT_MINUTES = flags.DEFINE_float(
     "checkpoint_minutes", 5.0, "At most one checkpoint in this many minutes, besides the last.", 0.0
 )
-
-
-def start_logging():
-    """Shows what the package says, and of TensorFlow's and TFDS's own messages only warnings."""
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logger = logging.getLogger("bayes_by_hypernet")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def settings():

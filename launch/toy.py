@@ -8,15 +8,14 @@ Into --workdir go the numbers (toy.json), the figure (toy.png, toy.pdf) and what
 had there, and leaves the others as they are.
 """
 
-import logging
 import sys
 
+import console
 import quiet_tensorflow  # noqa: F401
 from absl import app, flags
 
-from bayes_by_hypernet import protocols, toy_regression
+from bayes_by_hypernet import protocols, tables, toy_regression
 from bayes_by_hypernet.figures import style, toy
-from bayes_by_hypernet.tables import format_table
 
 METHOD = flags.DEFINE_enum("method", "all", ["all", *toy.METHODS], "Method to fit.")
 STEPS = flags.DEFINE_integer(
@@ -32,20 +31,11 @@ NUM_SAMPLES = flags.DEFINE_integer(
 WORKDIR = flags.DEFINE_string("workdir", "runs/toy", "Folder of the results.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Run also what was run before.")
 
-COLUMNS = {
-    "log_likelihood_inside": "Log likelihood inside",
-    "log_likelihood_outside": "outside [nats]",
-    "band_inside": "Band inside",
-    "band_outside": "outside",
-    "train_nll": "Training NLL [nats]",
-    "train_seconds": "Seconds",
-}
-
 
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    console.start_logging()
     names = toy.METHODS if METHOD.value == "all" else [METHOD.value]
     settings = (STEPS.value, SEED.value, NUM_SAMPLES.value)
     try:
@@ -57,12 +47,12 @@ def main(argv):
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
         sys.exit("Interrupted. The same command goes on with the method that it was at.")
-    rows = [
-        [style.METHODS[name][0], *(f"{results.numbers[name][column]:.2f}" for column in COLUMNS)]
+    shown = [
+        (style.METHODS[name][0], results.numbers[name])
         for name in toy.METHODS
         if name in results.numbers
     ]
-    print(format_table(["Method", *COLUMNS.values()], rows))
+    print(tables.format_table(*tables.toy_table(shown)))
     print(f"Figure: {figure}")
     if errors:
         sys.exit(f"{len(errors)} failed: {', '.join(errors)}. The same command tries them again.")

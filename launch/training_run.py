@@ -1,8 +1,10 @@
-"""What launchers of training share: from flags to a run, its row and its figure."""
+"""What launchers of training share: from flags to a run, its row and its figures."""
 
+import functools
 import logging
 import sys
 
+import console
 import data_flags
 import run_flags
 from absl import app
@@ -21,17 +23,18 @@ def main(argv, network):
     """
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
-    run_flags.start_logging()
+    console.start_logging()
     try:
         strategy = training.make_strategy(run_flags.STRATEGY.value)
         config, reason = configuration.resolve(
             network, **run_flags.settings(), **data_flags.data_dirs()
         )
         _say_what_runs(config, reason)
+        load_data = functools.cache(lambda: data_flags.load(config))
         workdir = run_flags.WORKDIR.value or run_flags.default_workdir(config)
         results = experiment.run(
             config,
-            lambda: data_flags.load(config),
+            load_data,
             workdir,
             strategy,
             run_flags.OVERWRITE.value,
@@ -46,6 +49,7 @@ def main(argv, network):
     if results:
         print(tables.run_summary(results))
         logger.info("Figure: %s", figures.entropy_cdf(workdir))
+        logger.info("Figure: %s", figures.extreme_examples(workdir, load_data()))
         logger.info("In a notebook: bayes_by_hypernet.load(%r)", workdir)
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tiny
 
 import bayes_by_hypernet as bbh
-from bayes_by_hypernet import experiment, methods, networks
+from bayes_by_hypernet import experiment, methods, metrics, networks
 from bayes_by_hypernet.run_directory import RunDirectory, RunDirectoryError
 from bayes_by_hypernet.training import NonFiniteLossError
 
@@ -134,6 +134,30 @@ class TestRun:
             "run.flags",
             "predictions.npz",
         } <= contents
+
+    def test_curves_are_those_of_the_predictions(self, finished):
+        directory, results = finished
+        curves = json.loads((directory / "curves.json").read_text())
+        with np.load(directory / "predictions.npz") as arrays:
+            test, outliers, labels = (
+                arrays[name] for name in ("test_mean", "outlier_mean", "test_labels")
+            )
+        for name, probs in (("test", test), ("outlier", outliers)):
+            # Rounded to 5 decimals.
+            expected = metrics.entropy_cdf(probs)
+            np.testing.assert_allclose(curves[f"{name}_entropy_cdf"], expected, atol=1e-5)
+        assert sum(curves["calibration_counts"]) == len(labels)
+        empty = [confidence is None for confidence in curves["calibration_confidence"]]
+        assert empty == [count == 0 for count in curves["calibration_counts"]] and any(empty)
+        gaps = [
+            count * abs(confidence - accuracy)
+            for count, confidence, accuracy in zip(
+                *(curves[f"calibration_{name}"] for name in ("counts", "confidence", "accuracy")),
+                strict=True,
+            )
+            if count
+        ]
+        assert sum(gaps) / len(labels) == pytest.approx(results["ece"], abs=1e-5)
 
     def test_a_finished_run_is_read_and_not_repeated(self, finished):
         directory, results = finished

@@ -26,6 +26,7 @@ FLOORS = [
     {"posterior", "export", "adversarial", "run_directory"},
     {"experiment", "toy_regression"},
     {"figures", "tables"},
+    {"report"},
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 

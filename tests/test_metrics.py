@@ -44,6 +44,23 @@ class EntropyTest(parameterized.TestCase):
         area = np.sum(np.arange(1, 51) / 50 * np.diff(edges)) / np.log(4)
         self.assertAlmostEqual(metrics.entropy_auc(probs), area, places=12)  # float64
 
+    def test_cdf_is_the_share_of_examples_with_at_most_an_entropy(self):
+        probs = random_probs((50, 4))
+        relative = metrics.predictive_entropy(probs) / np.log(4)
+        expected = [np.mean(relative <= k / 10) for k in range(11)]
+        np.testing.assert_allclose(metrics.entropy_cdf(probs, 11), expected, rtol=1e-12)
+
+    def test_area_below_the_cdf_is_the_auc(self):
+        probs = random_probs((500, 4))
+        # Between neighbouring points the CDF rises by 1 / 500 a time: errors of 1e-3 at most.
+        area = np.trapezoid(metrics.entropy_cdf(probs, 1001), dx=1e-3)
+        self.assertAlmostEqual(metrics.entropy_auc(probs), area, delta=1e-3)
+
+    def test_cdf_of_extremes(self):
+        np.testing.assert_array_equal(metrics.entropy_cdf(np.eye(3)), np.ones(201))
+        uniform = metrics.entropy_cdf(np.full((5, 3), 1 / 3))
+        np.testing.assert_array_equal(uniform, [0.0] * 200 + [1.0])
+
     def test_auc_of_extremes(self):
         self.assertEqual(metrics.entropy_auc(np.eye(3)), 1.0)
         uniform = metrics.entropy_auc(np.full((5, 3), 1 / 3))
@@ -52,6 +69,8 @@ class EntropyTest(parameterized.TestCase):
     def test_one_class_has_no_auc(self):
         with self.assertRaisesRegex(ValueError, r"at least 2 classes. Received: shape=\(4, 1\)"):
             metrics.entropy_auc(np.ones((4, 1)))
+        with self.assertRaisesRegex(ValueError, r"at least 2 classes. Received: shape=\(4, 1\)"):
+            metrics.entropy_cdf(np.ones((4, 1)))
 
 
 class ScoreTest(parameterized.TestCase):

@@ -7,9 +7,9 @@ import tensorflow as tf
 import tiny
 
 import bayes_by_hypernet as bbh
-from bayes_by_hypernet import methods, networks
+from bayes_by_hypernet import methods, networks, randomness
 from bayes_by_hypernet.posterior import Posterior
-from bayes_by_hypernet.prediction import samples_per_chunk
+from bayes_by_hypernet.prediction import Predictor, samples_per_chunk
 
 
 def _posterior(name="bbh", **options):
@@ -110,6 +110,14 @@ class TestPredict:
         assert len(np.unique(prediction.samples[:, 0, 0])) == 20  # no chunk repeats another
         without = bbh.predict(posterior, x, num_samples=20, seed=5)
         np.testing.assert_allclose(without.mean, prediction.mean, atol=1e-6)
+
+    @pytest.mark.parametrize("return_samples", [False, True])
+    def test_progress_hears_of_every_input_under_every_sample(self, monkeypatch, return_samples):
+        posterior, x = _posterior(), tiny.examples(7).images
+        monkeypatch.setattr(bbh.prediction, "samples_per_chunk", lambda sampler: 2)
+        heard, key = [], randomness.seed_key(0)
+        Predictor(posterior)(x, 3, key, 4, return_samples, progress=heard.append)
+        assert heard == [2 * 4, 2 * 3, 4, 3]  # batches of 4 and 3, samples 2 and 1 at a time
 
     def test_one_sample_at_a_time_where_none_fits(self, monkeypatch):
         monkeypatch.setattr("bayes_by_hypernet.prediction.MAX_SAMPLE_BYTES", 1)

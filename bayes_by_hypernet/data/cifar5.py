@@ -5,7 +5,8 @@ from bayes_by_hypernet.data.prepared import PreparedSet
 
 NAME = "cifar5"
 OUTLIER_NAME = "cifar5_others"
-NUM_CLASSES = 5
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer")
+NUM_CLASSES = len(CLASS_NAMES)
 PREPARED = PreparedSet(
     "CIFAR-10",
     "cifar10",

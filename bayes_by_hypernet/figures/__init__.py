@@ -1,5 +1,19 @@
 """Figures of run directories, one style for all."""
 
-from bayes_by_hypernet.figures.entropy import entropy_cdf
+from bayes_by_hypernet.figures.attacks import attack_curves
+from bayes_by_hypernet.figures.entropy import entropy_cdf, entropy_cdfs
+from bayes_by_hypernet.figures.examples import extreme_examples
+from bayes_by_hypernet.figures.reliability import reliability
+from bayes_by_hypernet.figures.runs import Run, make_runs
+from bayes_by_hypernet.figures.training import training_curves
 
-__all__ = ["entropy_cdf"]
+__all__ = [
+    "Run",
+    "attack_curves",
+    "entropy_cdf",
+    "entropy_cdfs",
+    "extreme_examples",
+    "make_runs",
+    "reliability",
+    "training_curves",
+]

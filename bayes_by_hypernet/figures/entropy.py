@@ -1,13 +1,41 @@
 """The empirical CDF of the predictive entropy, whose area is the tables' AUC."""
 
-import json
-import pathlib
+from typing import NamedTuple
 
 import numpy as np
 
 from bayes_by_hypernet.figures import style
-from bayes_by_hypernet.metrics import entropy_auc, predictive_entropy
-from bayes_by_hypernet.run_directory import PREDICTIONS_FILE, RESULTS_FILE
+from bayes_by_hypernet.figures.runs import Run
+
+
+class _Set(NamedTuple):
+    """A set of images: its names in a run's files, and how figures of one run show it."""
+
+    dataset: str
+    auc: str
+    cdf: str
+    words: str
+    colour: str
+    line: str
+
+    def title(self, runs):
+        names = sorted({run.results[self.dataset].replace("_", " ") for run in runs})
+        return f"{', '.join(names)} ({self.words})"
+
+
+_SETS = (
+    _Set("dataset", "in_auc", "test_entropy_cdf", "test", style.IN_COLOUR, "-"),
+    _Set(
+        "outlier_dataset",
+        "outlier_auc",
+        "outlier_entropy_cdf",
+        "outliers",
+        style.OUTLIER_COLOUR,
+        "--",
+    ),
+)
+_X_LABEL = "predictive entropy / log C"
+_Y_LABEL = "share with at most this entropy"
 
 
 def entropy_cdf(run_directory):
@@ -22,35 +50,45 @@ def entropy_cdf(run_directory):
     Returns:
         Path of the PNG, `figures/entropy_cdf.png` in the folder.
     """
-    directory = pathlib.Path(run_directory)
-    results = json.loads((directory / RESULTS_FILE).read_text())
-    with np.load(directory / PREDICTIONS_FILE) as arrays:
-        test, outliers = arrays["test_mean"], arrays["outlier_mean"]
-    curves = [
-        (results["dataset"], "test", test, style.IN_COLOUR, "-"),
-        (results["outlier_dataset"], "outliers", outliers, style.OUTLIER_COLOUR, "--"),
-    ]
+    run = Run(run_directory)
+    results = run.results
     figure, axes = style.new_figure()
-    for name, kind, probs, colour, line in curves:
-        relative = np.sort(predictive_entropy(probs)) / np.log(probs.shape[1])
-        share = np.arange(1, len(relative) + 1) / len(relative)
-        label = f"{name.replace('_', ' ')} ({kind}): AUC {entropy_auc(probs):.3f}"
-        axes.step(
-            np.concatenate([[0], relative, [1]]),
-            np.concatenate([[0], share, [1]]),
-            where="post",
-            color=colour,
-            linestyle=line,
-            label=label,
-        )
-    method, _ = style.METHODS[results["method"]]
+    for kind in _SETS:
+        label = f"{kind.title([run])}: AUC {results[kind.auc]:.3f}"
+        line = {"color": kind.colour, "linestyle": kind.line, "label": label}
+        _draw_cdf(axes, run.curves[kind.cdf], **line)
     axes.set(
-        xlabel="predictive entropy / log C",
-        ylabel="share of images with at most this entropy",
-        xlim=(0, 1),
-        ylim=(0, 1.02),
-        title=f"{method}, {results['protocol']} protocol, error {results['error_percent']:.2f} %",
+        xlabel=_X_LABEL,
+        ylabel=_Y_LABEL,
+        title=f"{run.label}, {results['protocol']} protocol, "
+        f"error {results['error_percent']:.2f} %",
     )
-    axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", frameon=False)
-    return style.save(figure, directory / "figures" / "entropy_cdf")
+    return style.save(figure, run.directory / "figures" / "entropy_cdf")
+
+
+def entropy_cdfs(runs, path):
+    """Draws the CDFs of several runs, on the test set above and on the outliers below.
+
+    Args:
+        runs: List of `Run`s that have curves.
+        path: Where to write, without suffix.
+
+    Returns:
+        Path of the PNG.
+    """
+    figure, panels = style.new_figure(style.NARROW, 6.4, rows=2, sharex=True)
+    for axes, kind in zip(panels, _SETS, strict=True):
+        for run in runs:
+            line = {"color": run.colour, "linestyle": run.line, "label": run.label}
+            _draw_cdf(axes, run.curves[kind.cdf], **line)
+        axes.set(title=kind.title(runs), ylabel=_Y_LABEL)
+    panels[-1].set(xlabel=_X_LABEL)
+    style.legend_below(figure, panels[0])
+    return style.save(figure, path)
+
+
+def _draw_cdf(axes, values, **line):
+    axes.plot(np.linspace(0, 1, len(values)), values, **line)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.grid(alpha=0.3)

@@ -15,6 +15,7 @@ METHODS = {
 }
 IN_COLOUR, OUTLIER_COLOUR = "#0072B2", "#7F7F7F"  # of the test set and of the outliers
 LINES = ("-", "--", ":", "-.")  # of several runs of one method
+NARROW = 4.6  # inches: of figures that stand beside others, or fill a phone
 DPI = 150
 
 
@@ -25,6 +26,15 @@ def new_figure(width=5.2, height=3.8, rows=1, columns=1, **subplots):
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **subplots)
+
+
+def legend_below(figure, axes):
+    """Puts one legend of the lines in `axes` below the panels of a figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 2 if len(labels) > 1 and max(map(len, labels)) < 30 else 1
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
+    )
 
 
 def save(figure, path):

@@ -10,14 +10,19 @@ from bayes_by_hypernet.toy_regression import GRID, Results
 
 METHODS = ("map", "ensemble", "dropout", "mnf", "bbb", "bbh")  # panel by panel
 Y_LIMIT = 250  # x^3 at the edge of the figure is 216
-SHADES = (0.65, 0.4, 0.18)  # strength of the colour within one, two and three standard deviations
+SHADES = (0.55, 0.33, 0.15)  # strength of the colour within one, two and three standard deviations
+LEGEND_COLOUR = "0.35"  # of no method
+TRUTH_STYLE = {"color": "0.45", "linestyle": ":", "linewidth": 1.8, "zorder": 3}
+DATA_STYLE = {"color": "black", "marker": "o", "markersize": 4, "linestyle": "", "zorder": 4}
+# Seen on the black line of MAP.
+DATA_STYLE |= {"markeredgecolor": "white", "markeredgewidth": 0.6}
 
 
 def toy_regression(directory):
     """Draws true function, data and predictions of all methods side by side (Figure 1).
 
     Bands are standard deviations of the predicted mean over posterior samples; dashed, three
-    standard deviations with the noise of an observation added.
+    standard deviations with the noise of an observation added. A method has its colour.
 
     Args:
         directory: Folder of the `Results`. A method that has none there gets an empty panel.
@@ -26,43 +31,49 @@ def toy_regression(directory):
         Path of the PNG, `toy.png` in the folder.
     """
     results, data = Results(directory), toy.load(protocols.SEED)
-    figure, axes = style.new_figure(7.6, 4.8, rows=2, columns=3, sharex=True, sharey=True)
+    # No wider, so that a phone shows the text in a readable size.
+    figure, axes = style.new_figure(5.2, 7.4, rows=3, columns=2, sharex=True, sharey=True)
     x = GRID[:, 0]
     for axis, method in zip(axes.flat, METHODS, strict=True):
-        axis.plot(x, toy.true_function(x), "k:", label="true function $x^3$")
-        axis.plot(data.train.images, data.train.labels, "k.", markersize=4, label="training data")
+        name, colour = style.METHODS[method]
+        given = [
+            *axis.plot(x, toy.true_function(x), label="true function $x^3$", **TRUTH_STYLE),
+            *axis.plot(data.train.images, data.train.labels, label="training data", **DATA_STYLE),
+        ]
         if f"{method}_mean" in results.curves:
-            _draw_prediction(
-                axis, x, results.curves[f"{method}_mean"], results.curves[f"{method}_std"]
-            )
-        axis.set_title(style.METHODS[method][0])
+            mean, std = (results.curves[f"{method}_{curve}"] for curve in ("mean", "std"))
+            _draw_prediction(axis, x, mean, std, colour)
+        axis.set_title(name)
         axis.grid(alpha=0.3)
-    axes[0, 0].set(xlim=x[[0, -1]], ylim=(-Y_LIMIT, Y_LIMIT), xticks=np.arange(-6, 7, 2))
+    axes[0, 0].set(xlim=x[[0, -1]], ylim=(-Y_LIMIT, Y_LIMIT), xticks=np.arange(-4, 5, 2))
     for axis in axes[-1]:
         axis.set_xlabel("input x")
     for axis in axes[:, 0]:
         axis.set_ylabel("output y")
-    legends = [axis.get_legend_handles_labels() for axis in axes.flat]
-    fullest = max(legends, key=lambda legend: len(legend[0]))
-    figure.legend(*fullest, loc="outside lower center", ncols=4, frameon=False, fontsize="small")
+    nothing = np.empty((3, 0))
+    explained = [*given, *_draw_prediction(axes[0, 0], *nothing, LEGEND_COLOUR)]
+    figure.legend(handles=explained, loc="outside lower center", ncols=2, frameon=False)
     return style.save(figure, results.path / "toy")
 
 
-def _draw_prediction(axis, x, mean, std):
-    colour = np.array(to_rgb(style.IN_COLOUR))
-    axis.plot(x, mean, color=colour, label="predictive mean")
-    for count, shade in enumerate(SHADES, start=1):
+def _draw_prediction(axis, x, mean, std, colour):
+    """Draws a method's curves and returns the artists that a legend explains."""
+    [line] = axis.plot(x, mean, color=colour, linewidth=2, label="predictive mean")
+    bands = [
         axis.fill_between(
             x,
             mean - count * std,
             mean + count * std,
-            # Opaque, so that the legend has the figure's colours; the narrower above the wider.
-            color=1 - shade * (1 - colour),
+            # Opaque, so that the legend has the figure's shades; the narrower above the wider.
+            color=1 - shade * (1 - np.array(to_rgb(colour))),
             linewidth=0,
             zorder=1 - count / 10,
             label=f"± {count} standard deviation" + "s" * (count > 1),
         )
+        for count, shade in enumerate(SHADES, start=1)
+    ]
     total = 3 * np.hypot(std, toy.NOISE_STDDEV)
-    dashes = {"color": colour, "linestyle": "--", "linewidth": 0.8}
-    axis.plot(x, mean - total, **dashes, label="± 3, noise added")
-    axis.plot(x, mean + total, **dashes)
+    dashes = {"color": colour, "linestyle": "--", "linewidth": 1}
+    axis.plot(x, mean - total, **dashes)
+    [edge] = axis.plot(x, mean + total, **dashes, label="± 3, noise added")
+    return line, edge, *bands

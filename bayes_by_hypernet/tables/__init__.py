@@ -9,7 +9,13 @@ from bayes_by_hypernet.tables.flagfiles import (
 )
 from bayes_by_hypernet.tables.formats import DASH, FORMATS, format_table, update_blocks
 from bayes_by_hypernet.tables.paper import PAPER_ROWS, TITLES, PaperRow, Place
-from bayes_by_hypernet.tables.report import page_blocks, report, rows_markdown
+from bayes_by_hypernet.tables.report import (
+    Table,
+    make_tables,
+    page_blocks,
+    report,
+    rows_markdown,
+)
 from bayes_by_hypernet.tables.runs import (
     Group,
     Line,
@@ -22,6 +28,7 @@ from bayes_by_hypernet.tables.runs import (
     read_step_times,
     unplaced,
 )
+from bayes_by_hypernet.tables.statistics import posterior_table, toy_table
 from bayes_by_hypernet.tables.summary import run_summary
 
 __all__ = [
@@ -34,6 +41,7 @@ __all__ = [
     "PaperRow",
     "Place",
     "Spread",
+    "Table",
     "deviations",
     "find_runs",
     "flagfile_header",
@@ -43,13 +51,16 @@ __all__ = [
     "format_table",
     "groups",
     "lines_of",
+    "make_tables",
     "page_blocks",
     "paper_row",
+    "posterior_table",
     "read_step_times",
     "replace_header",
     "report",
     "rows_markdown",
     "run_summary",
+    "toy_table",
     "unplaced",
     "update_blocks",
 ]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from typing import NamedTuple
 
 from bayes_by_hypernet import protocols
 from bayes_by_hypernet.tables.flagfiles import flagfiles_markdown
@@ -14,15 +15,62 @@ _DECIMALS = {"error_percent": 2, "in_auc": 3, "outlier_auc": 3, "train_seconds":
 _STEP_COLUMNS = ("ms per step, idle machine", "ratio to MAP")
 
 
-def report(runs, format="text", tables=tuple(TITLES), protocol=None, step_times=()) -> str:
-    """Returns tables of the paper's rows with our numbers beside the paper's.
+class Table(NamedTuple):
+    """One of the paper's tables with our numbers of one protocol and data set beside the paper's.
 
-    One table for each number, protocol and data set: none mixes them.
+    Attributes:
+        number: The paper's.
+        group: `Group` of the runs.
+        lines: List of `Line`s, in the paper's order.
+    """
+
+    number: int
+    group: Group
+    lines: list
+
+    @property
+    def title(self):
+        return f"Table {self.number}. {TITLES[self.number]}: {self.group.protocol} protocol"
+
+    @property
+    def description(self):
+        """Sentences that say what the numbers are."""
+        group = self.group
+        epochs = protocols.get(group.network, group.protocol).epochs
+        paper = protocols.get(group.network, "paper").epochs
+        warning = (
+            "" if group.protocol == "paper" else f": not to be compared with the paper's {paper}"
+        )
+        data = f"{group.dataset}, outliers {group.outlier_dataset}"
+        if group.data_fingerprint:
+            data += f" (fingerprint {group.data_fingerprint})"
+        machines = sorted({machine for line in self.lines for machine in line.hardware})
+        trained = f" Trained on {'; '.join(machines)} (shared machine)." if machines else ""
+        spread = " Mean ± standard deviation." if any(line.runs[1:] for line in self.lines) else ""
+        return f"{epochs} epochs{warning}. Data: {data}.{trained}{spread}"
+
+    @property
+    def header(self):
+        data = DATA[self.group.network]
+        in_auc = f"{data.title} AUC" if self.group.dataset == data.name else "in-AUC"
+        measures = [
+            c for name in ("Error [%]", in_auc, "Outlier AUC") for c in (f"{name}, ours", "paper")
+        ]
+        times = ["Training [s], shared machine", "paper, authors' GPU", *_STEP_COLUMNS]
+        return ["Row", *measures, "NLL", *times, "Runs (seeds)"]
+
+    @property
+    def rows(self):
+        """The cells of each line, strings; the first is a label."""
+        return [_cells(line, self.number) for line in self.lines]
+
+
+def make_tables(runs, tables=tuple(TITLES), protocol=None, step_times=()) -> list[Table]:
+    """Returns a table for each number, protocol and data set: none mixes them.
 
     Args:
         runs: `results.json` contents, any number and order.
-        format: One of `FORMATS`.
-        tables: Numbers of the tables.
+        tables: Their numbers.
         protocol: Name of the protocol whose runs are shown; None: of every one that was run.
         step_times: See `read_step_times`.
     """
@@ -30,22 +78,21 @@ def report(runs, format="text", tables=tuple(TITLES), protocol=None, step_times=
     for network in DATA:  # whose rows then all say that there is no run
         if network not in {group.network for group in found}:
             found.append(Group.of_paper(protocol or "paper", network))
-    pages = [
-        (table, group, lines)
+    return [
+        Table(number, group, lines)
         for group in found
-        for table in tables
-        if (lines := lines_of(group, runs, step_times, table))
+        for number in tables
+        if (lines := lines_of(group, runs, step_times, number))
     ]
+
+
+def report(runs, format="text", **choice) -> str:
+    """Returns the tables that `make_tables` makes of `runs` and `choice`, in one of `FORMATS`."""
+    tables = make_tables(runs, **choice)
     if format == "csv":
-        return _csv(pages)
+        return _csv(tables)
     return "\n\n".join(
-        PAGES[format](
-            _title(table, group),
-            _description(group, lines),
-            _header(group),
-            [_cells(line, table) for line in lines],
-        )
-        for table, group, lines in pages
+        PAGES[format](table.title, table.description, table.header, table.rows) for table in tables
     )
 
 
@@ -98,34 +145,6 @@ def _compact_cells(line):
     ]
 
 
-def _title(table, group):
-    return f"Table {table}. {TITLES[table]}: {group.protocol} protocol"
-
-
-def _description(group, lines):
-    """Returns the sentences that say what the numbers of a table are."""
-    epochs = protocols.get(group.network, group.protocol).epochs
-    paper = protocols.get(group.network, "paper").epochs
-    warning = "" if group.protocol == "paper" else f": not to be compared with the paper's {paper}"
-    data = f"{group.dataset}, outliers {group.outlier_dataset}"
-    if group.data_fingerprint:
-        data += f" (fingerprint {group.data_fingerprint})"
-    machines = sorted({machine for line in lines for machine in line.hardware})
-    trained = f" Trained on {'; '.join(machines)} (shared machine)." if machines else ""
-    spread = " Mean ± standard deviation." if any(line.runs[1:] for line in lines) else ""
-    return f"{epochs} epochs{warning}. Data: {data}.{trained}{spread}"
-
-
-def _header(group):
-    data = DATA[group.network]
-    in_auc = f"{data.title} AUC" if group.dataset == data.name else "in-AUC"
-    measures = [
-        c for name in ("Error [%]", in_auc, "Outlier AUC") for c in (f"{name}, ours", "paper")
-    ]
-    times = ["Training [s], shared machine", "paper, authors' GPU", *_STEP_COLUMNS]
-    return ["Row", *measures, "NLL", *times, "Runs (seeds)"]
-
-
 def _cells(line, table):
     row = line.row
     # Beside other outliers than the paper's its number would mislead.
@@ -167,9 +186,9 @@ def _seeds(line):
     return f"{len(line.runs)} ({line.seeds})" if line.runs else ""
 
 
-def _csv(pages):
+def _csv(tables):
     """Returns all tables as one CSV: numbers unrounded, one a cell, empty where there is none."""
-    records = [_record(table, line) for table, _, lines in pages for line in lines]
+    records = [_record(table.number, line) for table in tables for line in table.lines]
     text = io.StringIO()
     writer = csv.DictWriter(text, records[0], lineterminator="\n")
     writer.writeheader()

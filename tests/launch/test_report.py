@@ -13,6 +13,11 @@ LAUNCHER = REPOSITORY / "launch" / "report.py"
 RESULTS = REPOSITORY / "results" / "mnist"
 
 
+def _committed():
+    folders = ("mnist", "cifar5")
+    return [run for name in folders for run in tables.find_runs(RESULTS.parent / name).values()]
+
+
 def _report(*flags):
     return subprocess.run(
         [sys.executable, str(LAUNCHER), *flags], capture_output=True, text=True, cwd=REPOSITORY
@@ -28,6 +33,19 @@ def test_prints_the_tables_asked_for():
     [ours] = {run["error_percent"] for run in committed if run["method"] == "map"}
     [record] = [record for record in records if record["row"] == "MAP"]
     assert float(record["error_percent"]) == ours
+
+
+def test_writes_the_page_of_the_committed_runs(tmp_path):
+    process = _report(f"--output={tmp_path / 'page'}")
+    assert process.returncode == 0, process.stderr
+    path = tmp_path / "page" / "index.html"
+    assert process.stdout == f"Report: {path}\n"
+    text = path.read_text()
+    for number in tables.TITLES:
+        assert (f"Table {number}." in text) == any(
+            number in tables.paper_row(run).tables for run in _committed()
+        )
+    assert "Toy regression" in text and 'src="data:image/png;base64,' in text
 
 
 def test_updates_pages_between_their_markers_and_headers_of_flagfiles(tmp_path):
@@ -62,7 +80,7 @@ def test_runs_that_stand_in_no_table_are_named(tmp_path):
     path = tmp_path / "a" / "results.json"
     path.parent.mkdir()
     path.write_text(json.dumps({**run, "batch_size": 7}))
-    process = _report(f"--runs={tmp_path}", "--table=3")
+    process = _report(f"--runs={tmp_path}", "--table=3", "--format=text")
     assert process.returncode == 0 and process.stdout.count("no run") == 6
     assert str(path) in process.stderr and "batch_size=7" in process.stderr
 

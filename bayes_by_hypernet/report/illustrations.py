@@ -1,0 +1,160 @@
+"""The figures of the page, made from runs or found in their folders, with what is said of them."""
+
+import base64
+import collections
+import json
+import pathlib
+import shutil
+from typing import NamedTuple
+
+from bayes_by_hypernet import figures, tables
+
+# What a run's folder may hold, and what makes it where it is missing.
+ATTACKS = "adversarial_*.json"
+POSTERIOR_FIGURES = {
+    "posterior_histograms": "Weights of the first convolution: histograms of posterior samples, "
+    "the Gaussian of the same moments, p-value of a test of normality and number of modes "
+    "(Figures 5, 6 and 8).",
+    "posterior_correlations": "Correlations of all weights of the first convolution (Figures 7 "
+    "and 9).",
+    "posterior_stddevs": "Standard deviations of weights of the first convolution.",
+}
+
+
+class Illustration(NamedTuple):
+    """A figure of the page.
+
+    Attributes:
+        path: `pathlib.Path` of the PNG, beside which lies the PDF.
+        caption: Sentences below it.
+        wide: Whether it needs the whole width, and is not made smaller on a phone.
+    """
+
+    path: pathlib.Path
+    caption: str
+    wide: bool = False
+
+    @property
+    def data_uri(self):
+        return "data:image/png;base64," + base64.b64encode(self.path.read_bytes()).decode()
+
+
+def of_table(table, directories, folder):
+    """Draws the entropies, the reliability and the training of a table's runs, the first of each.
+
+    Args:
+        table: `tables.Table`.
+        directories: Dict, `id` of a run's results to its folder.
+        folder: Of the figures.
+
+    Returns:
+        List of `Illustration`s.
+    """
+    lines = [line for line in table.lines if line.runs]
+    labels = [line.row.tables[table.number].label for line in lines]
+    runs = figures.make_runs([directories[id(line.runs[0])] for line in lines], labels)
+    evaluated = [run for run in runs if run.curves]
+    trained = [run for run in runs if run.histories]
+    seeds = sorted({run.results["seed"] for run in runs})
+    seed = f"Seed {', '.join(map(str, seeds))}."
+    name = f"table{table.number}_{table.group.dataset}_{table.group.protocol}"
+    made = []
+    if evaluated:
+        path = figures.entropy_cdfs(evaluated, folder / f"{name}_entropy")
+        made.append(Illustration(path, "Empirical CDF of the predictive entropy, whose area is "
+            "the AUC: on the test set high is good (certain), on the outliers low. "
+            + seed))  # fmt: skip
+        path = figures.reliability(evaluated, folder / f"{name}_reliability")
+        made.append(Illustration(path, "Reliability: below the diagonal predictions are more "
+            "certain than right. ECE is the mean gap to it. " + seed))  # fmt: skip
+    if trained:
+        path = figures.training_curves(trained, folder / f"{name}_training")
+        made.append(Illustration(path, "Training: the terms of the loss, mean over each epoch and "
+            "over an ensemble's members, and the validation error where there is such a set. "
+            + seed))  # fmt: skip
+    return made
+
+
+def of_attacks(runs, folder):
+    """Draws the runs under each attack that was recorded of them, a figure for each data set.
+
+    Args:
+        runs: List of `figures.Run`s.
+        folder: Of the figures.
+
+    Returns:
+        List of `Illustration`s.
+    """
+    alike = collections.defaultdict(list)
+    for run in runs:
+        for path in sorted(run.directory.glob(ATTACKS)):
+            record = run.read(path.name)
+            settings = {name: v for name, v in record.items() if name not in ("run", "points")}
+            where = [run.results[name] for name in ("dataset", "protocol")]
+            key = (path.stem, *where, json.dumps(settings, sort_keys=True))
+            alike[key].append((run, record))
+    made = []
+    for number, ((name, *where, _), attacked) in enumerate(sorted(alike.items()), start=1):
+        path = folder / "_".join([name, *where, str(number)])
+        shown, records = zip(*attacked, strict=True)
+        labels = [run.label for run in shown]
+        shown = figures.make_runs([run.directory for run in shown], labels)
+        caption = (
+            f"{where[0].replace('_', ' ')}, {where[1]} protocol: accuracy and relative entropy of "
+            f"the predictions against the size of the attack (Figures 3 and 4), "
+            f"{records[0]['num_samples']} posterior samples of the attack."
+        )
+        made.append(Illustration(figures.attack_curves(shown, records, path), caption))
+    return made
+
+
+def of_posteriors(runs, folder):
+    """Collects what `launch/posterior.py` drew: of runs side by side where there is that."""
+    pairs = [(run, name, caption) for run in runs for name, caption in POSTERIOR_FIGURES.items()]
+    compared = [
+        _collect(run, f"{name}_compared", caption, folder, wide=True)
+        for run, name, caption in pairs
+    ]
+    if any(compared):
+        return [*filter(None, compared)]
+    alone = [_collect(run, name, f"{run.label}. {caption}", folder) for run, name, caption in pairs]
+    return [*filter(None, alone)]
+
+
+def of_examples(runs, folder):
+    """Collects the images of highest and lowest entropy that launchers drew."""
+    caption = "{}, {} protocol: the images of lowest and of highest entropy."
+    collected = [
+        _collect(run, "examples", caption.format(run.label, run.results["protocol"]), folder)
+        for run in runs
+    ]
+    return [*filter(None, collected)]
+
+
+def of_toy(directory, folder):
+    """Collects the figure of the toy regression, `Illustration`."""
+    caption = (
+        "Toy regression (Figure 1): true function, training data, predictive mean and one, two "
+        "and three standard deviations of each method."
+    )
+    return _copy(directory / "toy.png", "toy", caption, folder)
+
+
+def label_of(results, directory):
+    """Returns the label of the paper's row that a run is, or its folder's name."""
+    row = tables.paper_row(results)
+    return directory.name if row is None or tables.deviations(row, results) else row.label
+
+
+def _collect(run, name, caption, folder, wide=False):
+    source = run.directory / "figures" / f"{name}.png"
+    where = [run.results[name] for name in ("dataset", "protocol")]
+    target = "_".join([*where, run.directory.resolve().name, name])
+    return _copy(source, target, caption, folder, wide) if source.exists() else None
+
+
+def _copy(source, name, caption, folder, wide=False):
+    for suffix in (".png", ".pdf"):
+        if source.with_suffix(suffix).exists():
+            shutil.copyfile(source.with_suffix(suffix), folder / f"{name}{suffix}")
+    return Illustration(folder / f"{name}.png", caption, wide)

@@ -1,0 +1,94 @@
+"""Writes the page: sections of tables and figures, filled into `page.html`."""
+
+import json
+import pathlib
+
+import jinja2
+
+from bayes_by_hypernet import figures, tables, toy_regression
+from bayes_by_hypernet.figures import style
+from bayes_by_hypernet.report import illustrations
+
+
+def write_report(found, folder, toy_directory=None, **choice):
+    """Writes a page of runs, `index.html`, and each of its figures as PNG and PDF.
+
+    What a run's folder does not hold is left out, and named at the end of the page.
+
+    Args:
+        found: What `tables.find_runs` found.
+        folder: Of the page, made where it is missing.
+        toy_directory: Folder of the toy regression, or None.
+        **choice: What `tables.make_tables` takes besides the runs.
+
+    Returns:
+        Path of the page.
+    """
+    folder = pathlib.Path(folder)
+    images = folder / "figures"
+    images.mkdir(parents=True, exist_ok=True)
+    directories = {id(results): path.parent for path, results in found.items()}
+    made = [table for table in tables.make_tables(found.values(), **choice)
+            if any(line.runs for line in table.lines)]  # fmt: skip
+    paths = list(found)
+    labels = [illustrations.label_of(found[path], path.parent) for path in paths]
+    runs = figures.make_runs([path.parent for path in paths], labels)
+    contents = {
+        "tables": [(table, illustrations.of_table(table, directories, images)) for table in made],
+        "attacks": illustrations.of_attacks(runs, images),
+        "posterior": _posterior(runs),
+        "posterior_figures": illustrations.of_posteriors(runs, images),
+        "examples": illustrations.of_examples(runs, images),
+        "toy": _toy(toy_directory, images),
+        "runs": [(run, _settings(run)) for run in runs],
+        "missing": {run: _missing(run) for run in runs if _missing(run)},
+        "protocols": sorted({run.results["protocol"] for run in runs}),
+        "fallbacks": sorted({run.results["fallback_reason"] for run in runs} - {None}),
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bayes_by_hypernet.report", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    path = folder / "index.html"
+    path.write_text(environment.get_template("page.html").render(contents))
+    return path
+
+
+def _posterior(runs):
+    """Returns header and rows of the runs whose posterior was examined, or None."""
+    summaries = [(run.label, run.read("posterior.json")) for run in runs]
+    summaries = [(label, summary) for label, summary in summaries if summary]
+    return tables.posterior_table(summaries) if summaries else None
+
+
+def _toy(directory, folder):
+    """Returns the toy regression's figure and table, or None."""
+    path = pathlib.Path(directory or "", toy_regression.NUMBERS_FILE)
+    if not directory or not path.exists():
+        return None
+    numbers = json.loads(path.read_text())
+    numbers = [(style.METHODS[name][0], numbers[name]) for name in style.METHODS if name in numbers]
+    return illustrations.of_toy(path.parent, folder), tables.toy_table(numbers)
+
+
+def _settings(run):
+    """Returns a run's settings, measures, machine and versions, by name."""
+    results = {name: value for name, value in run.results.items() if name != "config"}
+    results |= {f"{name} version": text for name, text in results.pop("versions").items()}
+    return {name: value for name, value in results.items() if value is not None}
+
+
+def _missing(run):
+    """Returns what a run's folder does not hold."""
+    makers = {
+        "its history and curves (made by the launcher that trains)": run.curves and run.histories,
+        "attacks (launch/adversarial.py)": any(run.directory.glob(illustrations.ATTACKS)),
+        "the posterior's statistics (launch/posterior.py)": run.read("posterior.json"),
+        "example images (made by the launcher that trains)": (
+            run.directory / "figures" / "examples.png"
+        ).exists(),
+    }
+    return [name for name, there in makers.items() if not there]
