@@ -241,6 +241,17 @@ class ProjectedGradient(Attack):
 ATTACKS = {attack.name: attack for attack in (FastSign, ProjectedGradient)}
 
 
+_TITLES = {
+    FastSign.name: "Fast sign method, average of {average}",
+    ProjectedGradient.name: "Projected gradient descent, {num_steps} steps",
+}
+
+
+def title(settings: dict) -> str:
+    """Returns an attack in words, from `Attack.settings`."""
+    return _TITLES[settings["attack"]].format_map(settings)
+
+
 def make(name: str, **settings) -> Attack:
     """Returns the attack called `name` in `ATTACKS`; ValueError if it has no such setting."""
     allowed = [field.name for field in dataclasses.fields(ATTACKS[name])]

@@ -6,18 +6,15 @@ A run's numbers are kept in its directory, as adversarial_<attack>.json; one tha
 same settings is not attacked again. A failing run does not stop the others.
 """
 
-import json
 import pathlib
 import sys
 
 import console
 import data_flags
-import keras
-import tqdm
 from absl import app, flags
 
-from bayes_by_hypernet import adversarial, figures, posterior, tables, training
-from bayes_by_hypernet.run_directory import RESULTS_FILE, write_json
+from bayes_by_hypernet import adversarial, figures, tables, training
+from bayes_by_hypernet.robustness import attack_run
 
 flags.adopt_module_key_flags(data_flags)
 RUN = flags.DEFINE_list("run", None, "Directories of finished runs.", required=True)
@@ -43,23 +40,6 @@ _SETTINGS = [  # of the attack, by their names there; None: its default
 ]  # fmt: skip
 
 
-def attacked(run, attack):
-    """Returns the record of a run under attack: the one in its directory, or a new one."""
-    results = json.loads(pathlib.Path(run, RESULTS_FILE).read_text())
-    settings = json.loads(json.dumps({**attack.settings, "run": results}))  # as in a file
-    path = pathlib.Path(run, f"{attack.record_name}.json")
-    record = json.loads(path.read_text()) if path.exists() and not OVERWRITE.value else {}
-    if settings.items() <= record.items():
-        return record
-    keras.utils.clear_session()  # frees the posterior of the run before
-    fitted = posterior.load(run)
-    test = data_flags.load(fitted.config, results["data_fingerprint"]).test
-    points = attack.curve(fitted, test)
-    points = list(tqdm.tqdm(points, run, len(attack.epsilons), unit="epsilon"))
-    write_json(path, record := {**settings, "points": points})
-    return record
-
-
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
@@ -70,7 +50,7 @@ def main(argv):
         attack = adversarial.make(ATTACK.value, **given)
         for run in RUN.value:
             try:
-                records[run] = attacked(run, attack)
+                records[run] = attack_run(run, attack, data_flags.load, OVERWRITE.value)
             except (ValueError, OSError, *training.ERRORS) as error:
                 failures.append(f"{run}: {type(error).__name__}: {error}")
     except ValueError as error:

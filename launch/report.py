@@ -10,7 +10,6 @@ of one protocol and one data set; where a row was run with several seeds it is t
 standard deviation.
 """
 
-import pathlib
 import sys
 
 import quiet_tensorflow  # noqa: F401
@@ -50,24 +49,6 @@ flags.register_validator(
 )
 
 
-def rewrite(path, text):
-    """Writes a file whose text has changed, and says so."""
-    if text != path.read_text():
-        path.write_text(text)
-        print(f"Updated {path}")
-
-
-def update(runs, step_times):
-    """Makes the marked tables of pages and the headers of flagfiles anew."""
-    for path in map(pathlib.Path, UPDATE.value):
-        blocks = tables.page_blocks(runs, step_times)
-        rewrite(path, tables.update_blocks(path.read_text(), blocks))
-    if HEADERS.value:
-        for name, header in tables.flagfile_headers(runs).items():
-            path = pathlib.Path(HEADERS.value) / name
-            rewrite(path, tables.replace_header(path.read_text(), header))
-
-
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
@@ -81,7 +62,11 @@ def main(argv):
     shown["step_times"] = step_times
     try:
         if UPDATE.value or HEADERS.value:
-            update(found.values(), step_times)
+            updated = tables.update_pages(UPDATE.value, found, step_times)
+            if HEADERS.value:
+                updated += tables.update_headers(HEADERS.value, found)
+            for path in updated:
+                print(f"Updated {path}")
         elif FORMAT.value == "html":
             print(f"Report: {write_report(found, OUTPUT.value, TOY.value, **shown)}")
         else:

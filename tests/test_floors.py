@@ -24,7 +24,7 @@ FLOORS = [
     {"methods"},
     {"training", "prediction", "callbacks", "configuration"},
     {"posterior", "export", "adversarial", "run_directory"},
-    {"experiment", "toy_regression"},
+    {"experiment", "robustness", "toy_regression"},
     {"figures", "tables"},
     {"report"},
 ]

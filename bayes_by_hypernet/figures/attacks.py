@@ -1,11 +1,8 @@
 """What attacks leave of accuracy and certainty, against epsilon (Fig. 3 and 4)."""
 
+from bayes_by_hypernet import adversarial
 from bayes_by_hypernet.figures import style
 
-_ATTACKS = {
-    "fast_sign": "Fast sign method, average of {average}",
-    "projected_gradient": "Projected gradient descent, {num_steps} steps",
-}
 _MEASURES = {"accuracy": "accuracy", "relative_entropy": "mean predictive entropy / log C"}
 
 
@@ -36,10 +33,11 @@ def attack_curves(runs, records, path):
         axes.set(ylabel=title, ylim=(-0.02, 1.02))
         axes.grid(alpha=0.3)
     panels[-1].set(xlabel="epsilon, in units of the inputs")
-    attack, record = _ATTACKS[records[0]["attack"]], records[0]
+    panels[-1].xaxis.set_major_formatter("{x:g}")
     datasets = sorted({run.results["dataset"].replace("_", " ") for run in runs})
     figure.suptitle(
-        f"{attack.format_map(record)}\n{record['num_images']:,} images of {', '.join(datasets)}",
+        f"{adversarial.title(records[0])}\n"
+        f"{records[0]['num_images']:,} images of {', '.join(datasets)}",
         fontsize="medium",
     )
     style.legend_below(figure, panels[0])

@@ -59,5 +59,5 @@ def _draw_row(part, images, captions):
 
 def _caption(probs, label, names):
     predicted = probs.argmax()
-    caption = f"{names[predicted]} {probs[predicted]:.2f}"
+    caption = f"{names[predicted]}: {probs[predicted]:.2f}"
     return caption if label in (None, predicted) else f"{caption}\nis {names[label]}"

@@ -1,16 +1,13 @@
 """The figures of the page, made from runs or found in their folders, with what is said of them."""
 
 import base64
-import collections
-import json
 import pathlib
 import shutil
 from typing import NamedTuple
 
 from bayes_by_hypernet import figures, tables
 
-# What a run's folder may hold, and what makes it where it is missing.
-ATTACKS = "adversarial_*.json"
+# What launch/posterior.py draws, in a run's figures/.
 POSTERIOR_FIGURES = {
     "posterior_histograms": "Weights of the first convolution: histograms of posterior samples, "
     "the Gaussian of the same moments, p-value of a test of normality and number of modes "
@@ -27,7 +24,7 @@ class Illustration(NamedTuple):
     Attributes:
         path: `pathlib.Path` of the PNG, beside which lies the PDF.
         caption: Sentences below it.
-        wide: Whether it needs the whole width, and is not made smaller on a phone.
+        wide: Whether it needs the whole width, and scrolls on a phone.
     """
 
     path: pathlib.Path
@@ -75,36 +72,28 @@ def of_table(table, directories, folder):
     return made
 
 
-def of_attacks(runs, folder):
-    """Draws the runs under each attack that was recorded of them, a figure for each data set.
+def of_attacks(found, folder):
+    """Draws the runs under each attack that was recorded of them.
 
     Args:
-        runs: List of `figures.Run`s.
+        found: What `tables.find_runs` found.
         folder: Of the figures.
 
     Returns:
         List of `Illustration`s.
     """
-    alike = collections.defaultdict(list)
-    for run in runs:
-        for path in sorted(run.directory.glob(ATTACKS)):
-            record = run.read(path.name)
-            settings = {name: v for name, v in record.items() if name not in ("run", "points")}
-            where = [run.results[name] for name in ("dataset", "protocol")]
-            key = (path.stem, *where, json.dumps(settings, sort_keys=True))
-            alike[key].append((run, record))
     made = []
-    for number, ((name, *where, _), attacked) in enumerate(sorted(alike.items()), start=1):
-        path = folder / "_".join([name, *where, str(number)])
-        shown, records = zip(*attacked, strict=True)
-        labels = [run.label for run in shown]
-        shown = figures.make_runs([run.directory for run in shown], labels)
+    for number, attacked in enumerate(tables.find_attacks(found), start=1):
+        records = list(attacked.records.values())
+        labels = [tables.label_of(record["run"], run) for run, record in attacked.records.items()]
+        runs = figures.make_runs(attacked.records, labels)
+        path = folder / f"{attacked.dataset}_{attacked.protocol}_{attacked.name}_{number}"
         caption = (
-            f"{where[0].replace('_', ' ')}, {where[1]} protocol: accuracy and relative entropy of "
-            f"the predictions against the size of the attack (Figures 3 and 4), "
-            f"{records[0]['num_samples']} posterior samples of the attack."
+            f"{attacked.dataset.replace('_', ' ')}, {attacked.protocol} protocol: accuracy and "
+            "relative entropy of the predictions against the size of the attack (Figures 3 and "
+            f"4), {records[0]['num_samples']} posterior samples of the attack."
         )
-        made.append(Illustration(figures.attack_curves(shown, records, path), caption))
+        made.append(Illustration(figures.attack_curves(runs, records, path), caption))
     return made
 
 
@@ -112,7 +101,7 @@ def of_posteriors(runs, folder):
     """Collects what `launch/posterior.py` drew: of runs side by side where there is that."""
     pairs = [(run, name, caption) for run in runs for name, caption in POSTERIOR_FIGURES.items()]
     compared = [
-        _collect(run, f"{name}_compared", caption, folder, wide=True)
+        _collect(run, f"{name}_compared", caption, folder, wide=name != "posterior_stddevs")
         for run, name, caption in pairs
     ]
     if any(compared):
@@ -138,12 +127,6 @@ def of_toy(directory, folder):
         "and three standard deviations of each method."
     )
     return _copy(directory / "toy.png", "toy", caption, folder)
-
-
-def label_of(results, directory):
-    """Returns the label of the paper's row that a run is, or its folder's name."""
-    row = tables.paper_row(results)
-    return directory.name if row is None or tables.deviations(row, results) else row.label
 
 
 def _collect(run, name, caption, folder, wide=False):

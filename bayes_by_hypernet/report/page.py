@@ -24,18 +24,18 @@ def write_report(found, folder, toy_directory=None, **choice):
     Returns:
         Path of the page.
     """
-    folder = pathlib.Path(folder)
+    found, folder = tables.in_paper_order(found), pathlib.Path(folder)
     images = folder / "figures"
     images.mkdir(parents=True, exist_ok=True)
     directories = {id(results): path.parent for path, results in found.items()}
     made = [table for table in tables.make_tables(found.values(), **choice)
             if any(line.runs for line in table.lines)]  # fmt: skip
     paths = list(found)
-    labels = [illustrations.label_of(found[path], path.parent) for path in paths]
+    labels = [tables.label_of(found[path], path.parent) for path in paths]
     runs = figures.make_runs([path.parent for path in paths], labels)
     contents = {
         "tables": [(table, illustrations.of_table(table, directories, images)) for table in made],
-        "attacks": illustrations.of_attacks(runs, images),
+        "attacks": illustrations.of_attacks(found, images),
         "posterior": _posterior(runs),
         "posterior_figures": illustrations.of_posteriors(runs, images),
         "examples": illustrations.of_examples(runs, images),
@@ -59,7 +59,7 @@ def write_report(found, folder, toy_directory=None, **choice):
 
 def _posterior(runs):
     """Returns header and rows of the runs whose posterior was examined, or None."""
-    summaries = [(run.label, run.read("posterior.json")) for run in runs]
+    summaries = [(run.label, run.read(tables.POSTERIOR)) for run in runs]
     summaries = [(label, summary) for label, summary in summaries if summary]
     return tables.posterior_table(summaries) if summaries else None
 
@@ -85,8 +85,8 @@ def _missing(run):
     """Returns what a run's folder does not hold."""
     makers = {
         "its history and curves (made by the launcher that trains)": run.curves and run.histories,
-        "attacks (launch/adversarial.py)": any(run.directory.glob(illustrations.ATTACKS)),
-        "the posterior's statistics (launch/posterior.py)": run.read("posterior.json"),
+        "attacks (launch/adversarial.py)": any(run.directory.glob(tables.ATTACKS)),
+        "the posterior's statistics (launch/posterior.py)": run.read(tables.POSTERIOR),
         "example images (made by the launcher that trains)": (
             run.directory / "figures" / "examples.png"
         ).exists(),

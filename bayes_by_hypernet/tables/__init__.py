@@ -1,5 +1,13 @@
 """The paper's tables, and ours beside them, from the `results.json` of runs."""
 
+from bayes_by_hypernet.tables.findings import (
+    ATTACKS,
+    POSTERIOR,
+    attack_table,
+    find_attacks,
+    posterior_table,
+    toy_table,
+)
 from bayes_by_hypernet.tables.flagfiles import (
     flagfile_header,
     flagfile_headers,
@@ -8,11 +16,11 @@ from bayes_by_hypernet.tables.flagfiles import (
     replace_header,
 )
 from bayes_by_hypernet.tables.formats import DASH, FORMATS, format_table, update_blocks
+from bayes_by_hypernet.tables.pages import page_blocks, update_headers, update_pages
 from bayes_by_hypernet.tables.paper import PAPER_ROWS, TITLES, PaperRow, Place
 from bayes_by_hypernet.tables.report import (
     Table,
     make_tables,
-    page_blocks,
     report,
     rows_markdown,
 )
@@ -23,18 +31,21 @@ from bayes_by_hypernet.tables.runs import (
     deviations,
     find_runs,
     groups,
+    in_paper_order,
+    label_of,
     lines_of,
     paper_row,
     read_step_times,
     unplaced,
 )
-from bayes_by_hypernet.tables.statistics import posterior_table, toy_table
 from bayes_by_hypernet.tables.summary import run_summary
 
 __all__ = [
+    "ATTACKS",
     "DASH",
     "FORMATS",
     "PAPER_ROWS",
+    "POSTERIOR",
     "TITLES",
     "Group",
     "Line",
@@ -42,7 +53,9 @@ __all__ = [
     "Place",
     "Spread",
     "Table",
+    "attack_table",
     "deviations",
+    "find_attacks",
     "find_runs",
     "flagfile_header",
     "flagfile_headers",
@@ -50,6 +63,8 @@ __all__ = [
     "flagfiles_markdown",
     "format_table",
     "groups",
+    "in_paper_order",
+    "label_of",
     "lines_of",
     "make_tables",
     "page_blocks",
@@ -63,4 +78,6 @@ __all__ = [
     "toy_table",
     "unplaced",
     "update_blocks",
+    "update_headers",
+    "update_pages",
 ]

@@ -5,7 +5,6 @@ import io
 from typing import NamedTuple
 
 from bayes_by_hypernet import protocols
-from bayes_by_hypernet.tables.flagfiles import flagfiles_markdown
 from bayes_by_hypernet.tables.formats import DASH, PAGES, format_markdown
 from bayes_by_hypernet.tables.paper import DATA, TITLES
 from bayes_by_hypernet.tables.runs import NO_RUN, Group, groups, lines_of, paper_groups
@@ -115,17 +114,6 @@ def rows_markdown(runs, protocol: str, network: str, step_times=()) -> str:
             tables = ", ".join(str(table) for table in line.row.tables)
             rows.append([tables, line.row.label, *_compact_cells(line)])
     return format_markdown(header, rows, num_labels=2)
-
-
-def page_blocks(runs, step_times=()) -> dict:
-    """Returns what stands between the markers of the project's pages, by the markers' name."""
-    return {
-        # README.md
-        "mnist-quick-table": rows_markdown(runs, "quick", "lenet", step_times),
-        "cifar5-quick-table": rows_markdown(runs, "quick", "resnet32", step_times),
-        "tables": report(runs, "markdown", step_times=step_times),  # results/README.md
-        "flagfiles": flagfiles_markdown(runs),  # flags/README.md
-    }
 
 
 def _compact_cells(line):

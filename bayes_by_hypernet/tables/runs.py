@@ -96,6 +96,25 @@ def find_runs(directory) -> dict[pathlib.Path, dict]:
     return found
 
 
+def in_paper_order(found: dict) -> dict:
+    """Returns what `find_runs` found with runs in the order of the paper's rows, others last."""
+    labels = [row.label for row in PAPER_ROWS]
+
+    def place(item):
+        path, results = item
+        label = label_of(results, path.parent)
+        return (labels.index(label) if label in labels else len(labels), path)
+
+    return dict(sorted(found.items(), key=place))
+
+
+def label_of(results: dict, directory) -> str:
+    """Returns the label of the paper's row that a run is, or else its folder's name."""
+    row = paper_row(results)
+    is_row = row is not None and not deviations(row, results)
+    return row.label if is_row else pathlib.Path(directory).name
+
+
 def paper_row(results: dict) -> PaperRow | None:
     """Returns the row whose architecture, noise and estimator a run has, or None."""
     for row in PAPER_ROWS:

@@ -38,7 +38,7 @@ def test_shows_the_extremes_of_both_sets(tmp_path, saved):
     surest = np.argmin(predictive_entropy(probs))
     predicted = probs[surest].argmax()
     caption = panels[0].texts[0].get_text()
-    assert caption.startswith(f"{predicted} {probs[surest, predicted]:.2f}")
+    assert caption.startswith(f"{predicted}: {probs[surest, predicted]:.2f}")
     assert caption.endswith(f"is {labels[surest]}") == (predicted != labels[surest])
 
 
@@ -50,5 +50,5 @@ def test_fewer_images_than_places_in_classes_that_have_names(tmp_path, saved, nu
     dataset = _dataset("cifar5", np.full(num_images, 2), 5)
     figures.extreme_examples(tmp_path, dataset)
     panels = saved[tmp_path / "figures" / "examples"].axes
-    assert panels[0].texts[0].get_text() == "automobile 1.00\nis bird"
+    assert panels[0].texts[0].get_text() == "automobile: 1.00\nis bird"
     assert sum(bool(panel.images) for panel in panels) == 4 * num_images

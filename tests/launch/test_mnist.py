@@ -43,6 +43,8 @@ class TestRun:
         assert "paper, Table" in process.stdout and "embedded" in process.stdout
         assert "--protocol=paper" in process.stderr  # says how to get the paper's
         assert "epoch 1: loss" in process.stderr
+        drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+        assert {"entropy_cdf.png", "entropy_cdf.pdf", "examples.png", "examples.pdf"} <= drawn
         again = _launch(*flags, *tiny)
         assert again.stdout == process.stdout and "complete" in again.stderr
 

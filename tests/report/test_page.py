@@ -64,7 +64,8 @@ def folder(tmp_path):
         run_folders.make(run, committed)
         points = [{"epsilon": e, "accuracy": 1 - e, "relative_entropy": e} for e in (0.0, 0.4)]
         record = {"attack": "fast_sign", "average": "examples", "num_images": 1000}
-        record |= {"num_samples": 100, "run": {}, "points": points}
+        results = json.loads((run / "results.json").read_text())
+        record |= {"num_samples": 100, "epsilons": [0.0, 0.4], "run": results, "points": points}
         (run / "adversarial_fast_sign_examples.json").write_text(json.dumps(record))
         (run / "figures").mkdir()
         for figure in ("examples.png", "posterior_histograms.png", "examples.pdf"):
@@ -117,7 +118,7 @@ def test_needs_nothing_but_itself_and_leaves_the_figures_beside_it(folder):
                 f"table{table}_mnist_quick_{kind}.{suffix}" for suffix in ("png", "pdf")
             } <= names
     assert "mnist_quick_bbh_examples.pdf" in names and "toy.png" in names
-    assert any(name.startswith("adversarial_fast_sign_examples_mnist_quick") for name in names)
+    assert any(name.startswith("mnist_quick_adversarial_fast_sign_examples") for name in names)
 
 
 def test_holds_numbers_of_posterior_and_toy_and_the_settings_of_every_run(folder):
@@ -164,7 +165,7 @@ def test_attacks_of_other_settings_are_other_figures(folder):
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "num_images": 10}))
     _write(folder)
-    attacks = list((folder / "out" / "figures").glob("adversarial_*.png"))
+    attacks = list((folder / "out" / "figures").glob("*adversarial_*.png"))
     assert len(attacks) == 2
 
 
