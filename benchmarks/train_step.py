@@ -5,6 +5,7 @@
 
 Each row runs in a process of its own, in turns with what it is compared with there:
 
+- input: making the batch, augmentation included, while no step runs;
 - map: the step of MAP, whose ratio the tables show; for MAP itself Keras's `fit`, same model;
 - formula: the same step of BbH with Eq. 2 written out and prior samples from `tf.random.normal`;
 - plain: the same with Keras's own Adam too;
@@ -89,8 +90,7 @@ def make_config(row, protocol, hidden_units=None):
     )[0]
 
 
-def make_step(config, steps, optimizer=FusedAdam, kl=None):
-    """Returns a function that runs `steps` training steps, and the method."""
+def make_trainer(config, optimizer=FusedAdam, kl=None):
     method = next(iter(config.make_method().members.values()))
     if kl:
         method.estimator = kl
@@ -99,7 +99,7 @@ def make_step(config, steps, optimizer=FusedAdam, kl=None):
     make_optimizer = functools.partial(
         optimizer, config.learning_rate, epsilon=protocols.ADAM_EPSILON
     )
-    trainer = Trainer(
+    return Trainer(
         method,
         make_optimizer,
         examples(config),
@@ -108,8 +108,18 @@ def make_step(config, steps, optimizer=FusedAdam, kl=None):
         tf.distribute.get_strategy(),
         pipeline=config.pipeline,
     )
+
+
+def make_step(trainer, steps):
+    """Returns a function that runs `steps` training steps."""
     batches = iter(trainer.batches(0))
-    return lambda: trainer.run_steps(batches, tf.constant(steps, tf.int64)).numpy(), method
+    return lambda: trainer.run_steps(batches, tf.constant(steps, tf.int64)).numpy()
+
+
+def make_input(trainer, steps):
+    """Returns a function that makes the batches of `steps` training steps and nothing else."""
+    batches = iter(trainer.batches(0))
+    return lambda: [next(batches) for _ in range(steps)]
 
 
 def make_keras_fit(config, steps):
@@ -134,31 +144,32 @@ def measure_row(row, protocol, steps, repetitions, hidden_units):
     """Returns the numbers of one row."""
     config = make_config(row, protocol, hidden_units)
     baseline = next(other for other in rows_of(row.network) if other.method == "map")
-    reference, _ = make_step(make_config(baseline, protocol), steps)
+    reference = make_step(make_trainer(make_config(baseline, protocol)), steps)
     reference()
     gc.collect()
     made = []
 
     def first_steps():
-        made.extend(make_step(config, steps))
-        made[0]()
+        made.append(make_trainer(config))
+        made.append(make_step(made[0], steps))
+        made[1]()
 
     peak = measure.peak_memory(first_steps)
-    ours, method = made
-    variants = {"ours": ours}
+    trainer, ours = made
+    variants = {"ours": ours, "input": make_input(trainer, steps)}
     if row is baseline:
         variants["map"] = make_keras_fit(config, steps)
     else:
         variants["map"] = reference
     if row.method == "bbh":
-        variants["formula"] = make_step(config, steps, kl=plain_kl)[0]
-        variants["plain"] = make_step(config, steps, PlainAdam, plain_kl)[0]
+        variants["formula"] = make_step(make_trainer(config, kl=plain_kl), steps)
+        variants["plain"] = make_step(make_trainer(config, PlainAdam, plain_kl), steps)
     variants["memory"] = measure.MemoryPass()
     seconds = measure.in_turns(variants, repetitions, MAX_SECONDS)
     memory = seconds.pop("memory")
     seconds = {name: [s / steps for s in values] for name, values in seconds.items()}
     bandwidth = measure.bandwidth(memory)
-    parameter_bytes = 4 * method.num_parameters
+    parameter_bytes = 4 * trainer.method.num_parameters
     return {
         **config.flat(),
         "label": row.label,
@@ -179,6 +190,7 @@ def cells(entry):
         entry["label"] + (" (paper: all weights)" if entry["protocol"] == "paper" else ""),
         f"{median:.1f}",
         quartiles,
+        f"{others['input']:.1f}",
         f"{others['map']:.1f}",
         f"{median / others['map']:.2f}",
         *(
@@ -194,8 +206,8 @@ def cells(entry):
 
 
 HEADER = (
-    "Row;ms per step;quartiles;map or fit [ms];ratio;ratio to formula;ratio to plain;limit [ms];"
-    "ratio to limit;GB/s;parameters + moments [GB];peak [GB]"
+    "Row;ms per step;quartiles;its batch [ms];map or fit [ms];ratio;ratio to formula;"
+    "ratio to plain;limit [ms];ratio to limit;GB/s;parameters + moments [GB];peak [GB]"
 ).split(";")
 
 
