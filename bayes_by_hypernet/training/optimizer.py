@@ -1,5 +1,7 @@
 """Keras's Adam over fused kernels: one pass over each variable and its moments, not several."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -24,7 +26,8 @@ class FusedAdam(keras.optimizers.Adam):
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
-        self._fused_update(index, gradient, variable, learning_rate)
+        settings = self._settings(variable.dtype, learning_rate)
+        self._fused_update(index, gradient, variable, settings)
 
     def multiply(self, left, kernel):
         """Returns `left @ kernel`; where that is faster, going back over it updates the kernel.
@@ -65,10 +68,15 @@ class FusedAdam(keras.optimizers.Adam):
             if gradient is None and index not in self._updated_in_backward:
                 raise ValueError(f"The variable {variable.path!r} has no gradient.")
         # A variable that is still being read is copied when it is written: wait for the readers.
-        with tf.control_dependencies([g for g in gradients if g is not None]):
+        # Grouped, since a graph with an edge from every gradient to every update grows with the
+        # square of their number, to gigabytes for a thousand.
+        ready = tf.group(*(gradient for gradient in gradients if gradient is not None))
+        settings = functools.cache(self._settings)
+        with tf.control_dependencies([ready]):
             for index, (gradient, variable) in enumerate(zip(gradients, variables, strict=True)):
                 if gradient is not None:
-                    self._fused_update(index, gradient, variable.value, self.learning_rate)
+                    value = variable.value
+                    self._fused_update(index, gradient, value, settings(value.dtype))
         self.iterations.assign_add(1)
 
     def release(self):
@@ -110,28 +118,28 @@ class FusedAdam(keras.optimizers.Adam):
             epsilon,
         )
 
-    def _fused_update(self, index, gradient, variable, learning_rate):
-        dtype = variable.dtype
-        _, beta_1, beta_2, epsilon, beta_1_power, beta_2_power = self._settings(dtype)
+    def _fused_update(self, index, gradient, variable, settings):
+        rate, beta_1, beta_2, epsilon, beta_1_power, beta_2_power = settings
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
             beta1_power=beta_1_power,
             beta2_power=beta_2_power,
-            lr=tf.cast(learning_rate, dtype),
+            lr=rate,
             beta1=beta_1,
             beta2=beta_2,
             epsilon=epsilon,
-            grad=tf.cast(gradient, dtype),
+            grad=tf.cast(gradient, variable.dtype),
             use_locking=False,
         )
 
-    def _settings(self, dtype):
+    def _settings(self, dtype, learning_rate=None):
         """Returns learning rate, betas, epsilon, and the betas to the power of this step."""
+        learning_rate = self.learning_rate if learning_rate is None else learning_rate
         step = tf.cast(self.iterations.value + 1, dtype)
         rate, beta_1, beta_2, epsilon = (
             tf.cast(value, dtype)
-            for value in (self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
+            for value in (learning_rate, self.beta_1, self.beta_2, self.epsilon)
         )
         return rate, beta_1, beta_2, epsilon, beta_1**step, beta_2**step
