@@ -54,7 +54,8 @@ def of_table(table, directories, folder):
     trained = [run for run in runs if run.histories]
     seeds = sorted({run.results["seed"] for run in runs})
     seed = f"Seed {', '.join(map(str, seeds))}."
-    name = f"table{table.number}_{table.group.dataset}_{table.group.protocol}"
+    group = table.group
+    name = f"table{table.number}_{group.dataset}_{group.protocol}_{group.data_fingerprint}"
     made = []
     if evaluated:
         path = figures.entropy_cdfs(evaluated, folder / f"{name}_entropy")
@@ -131,8 +132,8 @@ def of_toy(directory, folder):
 
 def _collect(run, name, caption, folder, wide=False):
     source = run.directory / "figures" / f"{name}.png"
-    where = [run.results[name] for name in ("dataset", "protocol")]
-    target = "_".join([*where, run.directory.resolve().name, name])
+    where = "_".join(part for part in run.directory.parts if part.strip("./"))
+    target = f"{where}_{name}"  # two runs may have folders of one name, in other folders
     return _copy(source, target, caption, folder, wide) if source.exists() else None
 
 

@@ -112,12 +112,12 @@ def test_needs_nothing_but_itself_and_leaves_the_figures_beside_it(folder):
     assert {*shown} == beside and len(shown) == len(beside)
     assert all(image["alt"] for image in page.images)
     names = {path.name for path in (folder / "out" / "figures").iterdir()}
+    [data] = {run["data_fingerprint"] for run in tables.find_runs(folder / "runs").values()}
     for table in (1, 2, 3):
         for kind in ("entropy", "reliability", "training"):
-            assert {
-                f"table{table}_mnist_quick_{kind}.{suffix}" for suffix in ("png", "pdf")
-            } <= names
-    assert "mnist_quick_bbh_examples.pdf" in names and "toy.png" in names
+            name = f"table{table}_mnist_quick_{data}_{kind}"
+            assert {f"{name}.png", f"{name}.pdf"} <= names
+    assert any(name.endswith("runs_bbh_examples.pdf") for name in names) and "toy.png" in names
     assert any(name.startswith("mnist_quick_adversarial_fast_sign_examples") for name in names)
 
 
@@ -173,5 +173,19 @@ def test_side_by_side_figures_of_posteriors_replace_those_of_single_runs(folder)
     figure = folder / "runs" / "map" / "figures" / "posterior_histograms_compared.png"
     figure.write_bytes(b"side by side")
     _write(folder)
-    names = {path.name for path in (folder / "out" / "figures").glob("*posterior*")}
-    assert names == {"mnist_quick_map_posterior_histograms_compared.png"}
+    [path] = (folder / "out" / "figures").glob("*posterior*")
+    assert path.name.endswith("runs_map_posterior_histograms_compared.png")
+
+
+def test_data_and_folders_of_one_name_do_not_share_figures(folder):
+    for name, other in (("map", "1234"), ("bbh", None)):
+        changes = {"data_fingerprint": other} if other else {}
+        run_folders.make(folder / "runs" / "again" / name, RUNS[name], **changes)
+        source = folder / "runs" / name / "figures" / "examples.png"
+        target = folder / "runs" / "again" / name / "figures" / "examples.png"
+        target.parent.mkdir()
+        target.write_bytes(source.read_bytes() + b" again")
+    page = _write(folder)
+    shown = [base64.b64decode(image["src"].split(",")[1]) for image in page.images]
+    assert len({*shown}) == len(shown)
+    assert b"map examples.png" in shown and b"map examples.png again" in shown
