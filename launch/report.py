@@ -10,19 +10,21 @@ of one protocol and one data set; where a row was run with several seeds it is t
 standard deviation.
 """
 
+import pathlib
 import sys
 
 import quiet_tensorflow  # noqa: F401
 from absl import app, flags
 
-from bayes_by_hypernet import tables
+from bayes_by_hypernet import tables, toy_regression
 from bayes_by_hypernet.protocols import PROTOCOLS
 from bayes_by_hypernet.report import write_report
 
 RUNS = flags.DEFINE_list(
-    "runs", ["results/mnist", "results/cifar5"], "Folders below which results.json files lie."
+    "runs",
+    ["results/mnist", "results/cifar5", "results/toy"],
+    "Folders below which run directories lie, and launch/toy.py's.",
 )
-TOY = flags.DEFINE_string("toy", "results/toy", "Folder of launch/toy.py's results, for the page.")
 OUTPUT = flags.DEFINE_string("output", "runs/report", "Folder of the page and its figures.")
 TABLE = flags.DEFINE_list("table", list(map(str, tables.TITLES)), "Numbers of the tables to show.")
 PROTOCOL = flags.DEFINE_enum(
@@ -49,6 +51,11 @@ flags.register_validator(
 )
 
 
+def find(name):
+    """Returns the paths of all files of a name below --runs, in order."""
+    return [path for folder in RUNS.value for path in sorted(pathlib.Path(folder).rglob(name))]
+
+
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
@@ -68,7 +75,8 @@ def main(argv):
             for path in updated:
                 print(f"Updated {path}")
         elif FORMAT.value == "html":
-            print(f"Report: {write_report(found, OUTPUT.value, TOY.value, **shown)}")
+            toys = [path.parent for path in find(toy_regression.NUMBERS_FILE)]
+            print(f"Report: {write_report(found, OUTPUT.value, toys, **shown)}")
         else:
             print(tables.report(found.values(), FORMAT.value, **shown))
     except (OSError, ValueError) as error:

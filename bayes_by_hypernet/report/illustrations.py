@@ -121,13 +121,13 @@ def of_examples(runs, folder):
     return [*filter(None, collected)]
 
 
-def of_toy(directory, folder):
-    """Collects the figure of the toy regression, `Illustration`."""
+def of_toy(directory, number, folder):
+    """Collects the figure of the toy regression in a folder; `number` tells it from others."""
     caption = (
         "Toy regression (Figure 1): true function, training data, predictive mean and one, two "
         "and three standard deviations of each method."
     )
-    return _copy(directory / "toy.png", "toy", caption, folder)
+    return _copy(directory / "toy.png", f"toy_{number}", caption, folder)
 
 
 def _collect(run, name, caption, folder, wide=False):

@@ -10,7 +10,7 @@ from bayes_by_hypernet.figures import style
 from bayes_by_hypernet.report import illustrations
 
 
-def write_report(found, folder, toy_directory=None, **choice):
+def write_report(found, folder, toys=(), **choice):
     """Writes a page of runs, `index.html`, and each of its figures as PNG and PDF.
 
     What a run's folder does not hold is left out, and named at the end of the page.
@@ -18,7 +18,7 @@ def write_report(found, folder, toy_directory=None, **choice):
     Args:
         found: What `tables.find_runs` found.
         folder: Of the page, made where it is missing.
-        toy_directory: Folder of the toy regression, or None.
+        toys: Folders of the toy regression's results.
         **choice: What `tables.make_tables` takes besides the runs.
 
     Returns:
@@ -39,7 +39,7 @@ def write_report(found, folder, toy_directory=None, **choice):
         "posterior": _posterior(runs),
         "posterior_figures": illustrations.of_posteriors(runs, images),
         "examples": illustrations.of_examples(runs, images),
-        "toy": _toy(toy_directory, images),
+        "toys": [_toy(directory, number, images) for number, directory in enumerate(toys)],
         "runs": [(run, _settings(run)) for run in runs],
         "missing": {run: _missing(run) for run in runs if _missing(run)},
         "protocols": sorted({run.results["protocol"] for run in runs}),
@@ -64,14 +64,11 @@ def _posterior(runs):
     return tables.posterior_table(summaries) if summaries else None
 
 
-def _toy(directory, folder):
-    """Returns the toy regression's figure and table, or None."""
-    path = pathlib.Path(directory or "", toy_regression.NUMBERS_FILE)
-    if not directory or not path.exists():
-        return None
-    numbers = json.loads(path.read_text())
+def _toy(directory, number, folder):
+    """Returns the figure and the table of one folder of the toy regression."""
+    numbers = json.loads((directory / toy_regression.NUMBERS_FILE).read_text())
     numbers = [(style.METHODS[name][0], numbers[name]) for name in style.METHODS if name in numbers]
-    return illustrations.of_toy(path.parent, folder), tables.toy_table(numbers)
+    return illustrations.of_toy(directory, number, folder), tables.toy_table(numbers)
 
 
 def _settings(run):

@@ -82,7 +82,8 @@ def folder(tmp_path):
 
 def _write(folder, **choice):
     found = tables.find_runs(folder / "runs")
-    path = write_report(found, folder / "out", folder / "toy", **choice)
+    toys = [path.parent for path in folder.glob("toy/toy.json")]
+    path = write_report(found, folder / "out", toys, **choice)
     assert path == folder / "out" / "index.html"
     page = Page(path.read_text())
     assert page.open == []
@@ -117,7 +118,7 @@ def test_needs_nothing_but_itself_and_leaves_the_figures_beside_it(folder):
         for kind in ("entropy", "reliability", "training"):
             name = f"table{table}_mnist_quick_{data}_{kind}"
             assert {f"{name}.png", f"{name}.pdf"} <= names
-    assert any(name.endswith("runs_bbh_examples.pdf") for name in names) and "toy.png" in names
+    assert any(name.endswith("runs_bbh_examples.pdf") for name in names) and "toy_0.png" in names
     assert any(name.startswith("mnist_quick_adversarial_fast_sign_examples") for name in names)
 
 
