@@ -56,6 +56,7 @@ def parse_arguments():
 
 
 MAX_SECONDS = 90  # after which a row begins no other repetition
+INPUT_FACTOR = 20  # many batches, beside which those that were prefetched do not count
 
 
 class PlainAdam(keras.optimizers.Adam):
@@ -117,9 +118,9 @@ def make_step(trainer, steps):
 
 
 def make_input(trainer, steps):
-    """Returns a function that makes the batches of `steps` training steps and nothing else."""
+    """Returns a function that makes the batches of many times `steps` steps and nothing else."""
     batches = iter(trainer.batches(0))
-    return lambda: [next(batches) for _ in range(steps)]
+    return lambda: [next(batches) for _ in range(INPUT_FACTOR * steps)]
 
 
 def make_keras_fit(config, steps):
@@ -168,6 +169,7 @@ def measure_row(row, protocol, steps, repetitions, hidden_units):
     seconds = measure.in_turns(variants, repetitions, MAX_SECONDS)
     memory = seconds.pop("memory")
     seconds = {name: [s / steps for s in values] for name, values in seconds.items()}
+    seconds["input"] = [s / INPUT_FACTOR for s in seconds["input"]]
     bandwidth = measure.bandwidth(memory)
     parameter_bytes = 4 * trainer.method.num_parameters
     return {
