@@ -36,26 +36,21 @@ class Illustration(NamedTuple):
         return "data:image/png;base64," + base64.b64encode(self.path.read_bytes()).decode()
 
 
-def of_table(table, directories, folder):
-    """Draws the entropies, the reliability and the training of a table's runs, the first of each.
+def of_runs(runs, name, folder):
+    """Draws the entropies, the reliability and the training of runs.
 
     Args:
-        table: `tables.Table`.
-        directories: Dict, `id` of a run's results to its folder.
+        runs: List of `figures.Run`s, on one data set.
+        name: Begins the names of the figures.
         folder: Of the figures.
 
     Returns:
         List of `Illustration`s.
     """
-    lines = [line for line in table.lines if line.runs]
-    labels = [line.row.tables[table.number].label for line in lines]
-    runs = figures.make_runs([directories[id(line.runs[0])] for line in lines], labels)
     evaluated = [run for run in runs if run.curves]
     trained = [run for run in runs if run.histories]
     seeds = sorted({run.results["seed"] for run in runs})
     seed = f"Seed {', '.join(map(str, seeds))}."
-    group = table.group
-    name = f"table{table.number}_{group.dataset}_{group.protocol}_{group.data_fingerprint}"
     made = []
     if evaluated:
         path = figures.entropy_cdfs(evaluated, folder / f"{name}_entropy")

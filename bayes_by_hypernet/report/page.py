@@ -27,20 +27,18 @@ def write_report(found, folder, toys=(), **choice):
     found, folder = tables.in_paper_order(found), pathlib.Path(folder)
     images = folder / "figures"
     images.mkdir(parents=True, exist_ok=True)
-    directories = {id(results): path.parent for path, results in found.items()}
-    made = [table for table in tables.make_tables(found.values(), **choice)
-            if any(line.runs for line in table.lines)]  # fmt: skip
     paths = list(found)
     labels = [tables.label_of(found[path], path.parent) for path in paths]
     runs = figures.make_runs([path.parent for path in paths], labels)
     contents = {
-        "tables": [(table, illustrations.of_table(table, directories, images)) for table in made],
+        "tables": [*_tables(found, images, choice), *_others(found, images)],
         "attacks": illustrations.of_attacks(found, images),
         "posterior": _posterior(runs),
         "posterior_figures": illustrations.of_posteriors(runs, images),
         "examples": illustrations.of_examples(runs, images),
         "toys": [_toy(directory, number, images) for number, directory in enumerate(toys)],
         "runs": [(run, _settings(run)) for run in runs],
+        "reasons": {path.parent: reason for path, reason in tables.unplaced(found).items()},
         "missing": {run: _missing(run) for run in runs if _missing(run)},
         "protocols": sorted({run.results["protocol"] for run in runs}),
         "fallbacks": sorted({run.results["fallback_reason"] for run in runs} - {None}),
@@ -55,6 +53,36 @@ def write_report(found, folder, toys=(), **choice):
     path = folder / "index.html"
     path.write_text(environment.get_template("page.html").render(contents))
     return path
+
+
+def _tables(found, folder, choice):
+    """Yields title, description, header, rows and figures of each of the paper's tables."""
+    directories = {id(results): path.parent for path, results in found.items()}
+    for table in tables.make_tables(found.values(), **choice):
+        lines = [line for line in table.lines if line.runs]
+        if lines:
+            labels = [line.row.tables[table.number].label for line in lines]
+            # Of several seeds the figures show the first.
+            runs = figures.make_runs([directories[id(line.runs[0])] for line in lines], labels)
+            group = table.group
+            name = f"table{table.number}_{group.dataset}_{group.protocol}_{group.data_fingerprint}"
+            drawn = illustrations.of_runs(runs, name, folder)
+            yield table.title, table.description, table.header, table.rows, drawn
+
+
+def _others(found, folder):
+    """Yields the same of the runs that stand in none of them, a table for each data set."""
+    unplaced = tables.unplaced(found)
+    for dataset in sorted({found[path]["dataset"] for path in unplaced}):
+        shown = [path for path in unplaced if found[path]["dataset"] == dataset]
+        labels = [path.parent.name for path in shown]
+        runs = figures.make_runs([path.parent for path in shown], labels)
+        drawn = illustrations.of_runs(runs, f"others_{dataset}", folder)
+        table = tables.measures_table((run.label, run.results) for run in runs)
+        description = (
+            "Their settings are of no row of the paper; each says below in what it differs."
+        )
+        yield f"Other runs on {dataset.replace('_', ' ')}", description, *table, drawn
 
 
 def _posterior(runs):

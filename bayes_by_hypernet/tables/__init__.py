@@ -5,6 +5,7 @@ from bayes_by_hypernet.tables.findings import (
     POSTERIOR,
     attack_table,
     find_attacks,
+    measures_table,
     posterior_table,
     toy_table,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "label_of",
     "lines_of",
     "make_tables",
+    "measures_table",
     "page_blocks",
     "paper_row",
     "posterior_table",

@@ -1,6 +1,6 @@
-"""What else was found out about runs: how they stand attacks, their posteriors, the toy regression.
+"""What else was found out about runs: measures, attacks, posteriors, the toy regression.
 
-The paper shows these as figures; here are their numbers.
+The numbers of what the paper shows as figures, and of runs that are none of its rows.
 """
 
 import collections
@@ -22,6 +22,16 @@ _POSTERIOR = {
     "Several modes": ("multi_modal_share", "{:.1%}"),
     "Mean |r|": ("mean_absolute_correlation", "{:.3f}"),
     "If independent": ("independent_absolute_correlation", "{:.3f}"),
+}
+_MEASURES = {
+    "Error [%]": ("error_percent", "{:.2f}"),
+    "in-AUC": ("in_auc", "{:.3f}"),
+    "Outlier AUC": ("outlier_auc", "{:.3f}"),
+    "NLL": ("nll", "{:.3f}"),
+    "Brier": ("brier", "{:.3f}"),
+    "ECE": ("ece", "{:.3f}"),
+    "AUROC of entropy": ("auroc", "{:.3f}"),
+    "Training [s], shared machine": ("train_seconds", "{:.0f}"),
 }
 _TOY = {
     "Log likelihood inside": ("log_likelihood_inside", "{:.2f}"),
@@ -85,6 +95,15 @@ def attack_table(labels, records) -> tuple[list, list]:
         measures = ("accuracy", "relative_entropy")
         rows.append([label, *(f"{points[e][name]:.3f}" for name in measures for e in shown)])
     return ["Run", *header], rows
+
+
+def measures_table(runs) -> tuple[list, list]:
+    """Returns header and rows of runs' measures, whatever their settings.
+
+    Args:
+        runs: Pairs of a label and `results.json` contents.
+    """
+    return _table("Run", _MEASURES, runs)
 
 
 def posterior_table(summaries) -> tuple[list, list]:

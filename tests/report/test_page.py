@@ -153,12 +153,18 @@ def test_runs_that_hold_only_results_are_shown_with_what_is_missing(tmp_path):
     assert "does not hold" in text and "launch/adversarial.py" in text
 
 
-def test_runs_of_no_row_have_a_name_and_settings(tmp_path):
+def test_runs_of_no_row_have_a_table_figures_and_settings(tmp_path):
     run_folders.make(tmp_path / "runs" / "wide-batch", "map", batch_size=7)
     page = _write(tmp_path)
+    header, row = page.tables[0]
+    assert (
+        dict(zip(header, row, strict=True)).items() >= {"Run": "wide-batch", "NLL": "0.031"}.items()
+    )
+    assert len(page.images) == 3  # entropies, reliability, training
     [settings] = [dict(table) for table in page.tables if table[0] == ["Name", "Value"]]
     assert settings["batch_size"] == "7"
-    assert "wide-batch, quick protocol" in (tmp_path / "out" / "index.html").read_text()
+    text = (tmp_path / "out" / "index.html").read_text()
+    assert "wide-batch, quick protocol" in text and "MAP&#39;, but with batch_size=7" in text
 
 
 def test_attacks_of_other_settings_are_other_figures(folder):
