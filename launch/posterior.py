@@ -12,7 +12,7 @@ import sys
 import quiet_tensorflow  # noqa: F401
 from absl import app, flags
 
-from bayes_by_hypernet import tables, training
+from bayes_by_hypernet import figures, tables, training
 from bayes_by_hypernet.figures.posterior import KERNEL, KernelPosterior, posterior_figures
 from bayes_by_hypernet.run_directory import write_json
 
@@ -26,32 +26,32 @@ FIGURES = flags.DEFINE_string(
 
 
 def examine(directory):
-    """Returns a run's `KernelPosterior` and summary, after writing its figures and numbers."""
+    """Returns a run's `KernelPosterior`, after writing its figures and numbers."""
     run = KernelPosterior.of_run(directory, NUM_SAMPLES.value, SEED.value)
     posterior_figures([run], directory / "figures", num_weights=NUM_WEIGHTS.value)
-    summary = run.statistics.summary()
-    weights = run.statistics.records(NUM_WEIGHTS.value)
-    contents = {"kernel": KERNEL, "seed": SEED.value, **summary, "weights": weights}
+    contents = {"kernel": KERNEL, "seed": SEED.value, **run.statistics.summary()}
+    contents["weights"] = run.statistics.records(NUM_WEIGHTS.value)
     write_json(directory / "posterior.json", contents)
-    return run, summary
+    return run
 
 
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
-    runs, summaries, failures = [], [], []
+    examined, failures = {}, []
     for directory in map(pathlib.Path, RUN.value):
         try:
-            run, summary = examine(directory)
+            examined[directory] = examine(directory)
         except (ValueError, OSError, *training.ERRORS) as error:
             failures.append(f"{directory}: {type(error).__name__}: {error}")
-        else:
-            runs.append(run)
-            summaries.append((run.label, summary))
+    runs = list(examined.values())
+    labels = figures.distinct_labels([run.label for run in runs], examined)
+    runs = [run._replace(label=label) for run, label in zip(runs, labels, strict=True)]
     if len(runs) > 1:
-        folder = FIGURES.value or f"{RUN.value[0]}/figures"
+        folder = FIGURES.value or next(iter(examined)) / "figures"
         posterior_figures(runs, pathlib.Path(folder), "_compared", NUM_WEIGHTS.value)
     if runs:
+        summaries = [(run.label, run.statistics.summary()) for run in runs]
         print(tables.format_table(*tables.posterior_table(summaries)))
     sys.exit("\n".join(failures) or None)
 

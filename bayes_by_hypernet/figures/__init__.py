@@ -4,12 +4,13 @@ from bayes_by_hypernet.figures.attacks import attack_curves
 from bayes_by_hypernet.figures.entropy import entropy_cdf, entropy_cdfs
 from bayes_by_hypernet.figures.examples import extreme_examples
 from bayes_by_hypernet.figures.reliability import reliability
-from bayes_by_hypernet.figures.runs import Run, make_runs
+from bayes_by_hypernet.figures.runs import Run, distinct_labels, make_runs
 from bayes_by_hypernet.figures.training import training_curves
 
 __all__ = [
     "Run",
     "attack_curves",
+    "distinct_labels",
     "entropy_cdf",
     "entropy_cdfs",
     "extreme_examples",

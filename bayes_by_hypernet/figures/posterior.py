@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import pathlib
 from typing import NamedTuple
 
 import matplotlib
@@ -52,7 +51,6 @@ class KernelPosterior(NamedTuple):
             ValueError: If posterior samples are not weights, as with MC-dropout.
             FileNotFoundError, CheckpointError: As `bbh.load`.
         """
-        directory = pathlib.Path(directory)
         run = load(directory)
         if KERNEL not in run.sample_shapes:
             raise ValueError(
@@ -70,7 +68,7 @@ class KernelPosterior(NamedTuple):
         samples = np.concatenate(chunks)
         name, colour = style.METHODS[run.config.method]
         statistics = weight_statistics(samples.reshape(len(samples), -1))
-        return cls(f"{name} ({directory.resolve().name})", colour, samples, statistics)
+        return cls(name, colour, samples, statistics)
 
 
 def posterior_figures(runs, folder, suffix="", num_weights=25):

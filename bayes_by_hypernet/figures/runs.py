@@ -64,10 +64,16 @@ def make_runs(directories, labels=None):
     """
     runs = [Run(directory) for directory in directories]
     methods = [run.results["method"] for run in runs]
-    for i, (run, method) in enumerate(zip(runs, methods, strict=True)):
-        run.line = style.LINES[methods[:i].count(method) % len(style.LINES)]
-        if labels:
-            run.label = labels[i]
-        elif methods.count(method) > 1:
-            run.label += f" ({run.directory.resolve().name})"
+    labels = labels or distinct_labels([run.label for run in runs], directories)
+    for i, (run, label) in enumerate(zip(runs, labels, strict=True)):
+        run.label = label
+        run.line = style.LINES[methods[:i].count(methods[i]) % len(style.LINES)]
     return runs
+
+
+def distinct_labels(labels, directories):
+    """Returns labels, those that several runs share with the names of the runs' directories."""
+    return [
+        f"{label} ({pathlib.Path(directory).resolve().name})" if labels.count(label) > 1 else label
+        for label, directory in zip(labels, directories, strict=True)
+    ]

@@ -105,7 +105,7 @@ class TestOfRun:
     def test_samples_have_the_moments_of_the_posterior(self, tmp_path):
         self.write_run(tmp_path / "first", "bbb", initial_log_variance=-2.0)
         run = posterior.KernelPosterior.of_run(tmp_path / "first", num_samples=1000)
-        assert run.samples.shape == (1000, 5, 5, 1, 20) and run.label == "BbB (first)"
+        assert run.samples.shape == (1000, 5, 5, 1, 20) and run.label == "BbB"
         # The log variances start at -2 +- 0.05: four standard deviations of all that is drawn.
         np.testing.assert_allclose(np.log(run.statistics.stddev), -1, atol=0.2)
         other = bbh.load(tmp_path / "first").sample(200, seed=1)["conv_1/kernel"]

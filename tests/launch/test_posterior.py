@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,8 @@ def run(tmp_path_factory):
 
 @pytest.mark.slow
 def test_figures_and_numbers_of_runs_and_what_one_that_fails_says(run, tmp_path):
-    runs = f"--run={run},{tmp_path / 'nothing'},{run}"
+    shutil.copytree(run, tmp_path / "copy")
+    runs = f"--run={run},{tmp_path / 'nothing'},{tmp_path / 'copy'}"
     flags = ["--num_samples=200", "--num_weights=4", f"--figures={tmp_path / 'compared'}"]
     process = _launch("posterior.py", runs, *flags)
     assert process.returncode != 0
@@ -57,9 +59,10 @@ def test_figures_and_numbers_of_runs_and_what_one_that_fails_says(run, tmp_path)
     median = np.median(samples.std(axis=0))
     assert contents["median_stddev"] == pytest.approx(median, rel=0.3)
 
-    rows = [line for line in process.stdout.splitlines() if line.startswith("BbH (tiny)")]
-    assert len(rows) == 2 and f"{contents['median_stddev']:.4f}" in rows[0]
-    assert f"{contents['mean_absolute_correlation']:.3f}" in rows[0]
+    rows = [line for line in process.stdout.splitlines() if line.startswith("BbH (")]
+    for row, name in zip(rows, ("tiny", "copy"), strict=True):
+        assert row.startswith(f"BbH ({name})") and f"{contents['median_stddev']:.4f}" in row
+        assert f"{contents['mean_absolute_correlation']:.3f}" in row
 
 
 @pytest.mark.slow
