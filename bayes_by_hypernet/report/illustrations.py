@@ -102,17 +102,14 @@ def of_posteriors(runs, folder):
     ]
     if any(compared):
         return [*filter(None, compared)]
-    alone = [_collect(run, name, f"{run.label}. {caption}", folder) for run, name, caption in pairs]
+    alone = [_collect(run, name, f"{run.label}: {caption}", folder) for run, name, caption in pairs]
     return [*filter(None, alone)]
 
 
 def of_examples(runs, folder):
     """Collects the images of highest and lowest entropy that launchers drew."""
-    caption = "{}, {} protocol: the images of lowest and of highest entropy."
-    collected = [
-        _collect(run, "examples", caption.format(run.label, run.results["protocol"]), folder)
-        for run in runs
-    ]
+    caption = "the images of lowest and of highest entropy."
+    collected = [_collect(run, "examples", f"{run.label}: {caption}", folder) for run in runs]
     return [*filter(None, collected)]
 
 
@@ -126,10 +123,14 @@ def of_toy(directory, number, folder):
 
 
 def _collect(run, name, caption, folder, wide=False):
+    """Returns a figure of a run's folder, its data set and protocol before the caption, or None."""
     source = run.directory / "figures" / f"{name}.png"
-    where = "_".join(part for part in run.directory.parts if part.strip("./"))
-    target = f"{where}_{name}"  # two runs may have folders of one name, in other folders
-    return _copy(source, target, caption, folder, wide) if source.exists() else None
+    if not source.exists():
+        return None
+    parts = "_".join(part for part in run.directory.parts if part.strip("./"))
+    where = f"{run.results['dataset'].replace('_', ' ')}, {run.results['protocol']} protocol"
+    # Two runs may have folders of one name, in other folders.
+    return _copy(source, f"{parts}_{name}", f"{where}. {caption}", folder, wide)
 
 
 def _copy(source, name, caption, folder, wide=False):
