@@ -75,10 +75,13 @@ def time_kernel_kl(num_samples, num_weights, arguments):
 
 def time_step(last_units, arguments):
     """Returns what the JSON file says of one line of the second table."""
-    step, method = train_step.make_step(make_config(last_units), arguments.steps)
-    variants = {"step": step, "memory": measure.MemoryPass()}
+    trainer = train_step.make_trainer(make_config(last_units))
+    variants = {
+        "step": train_step.make_step(trainer, arguments.steps),
+        "memory": measure.MemoryPass(),
+    }
     seconds = measure.in_turns(variants, arguments.repetitions, MAX_SECONDS)
-    parameters = method.num_parameters
+    parameters = trainer.method.num_parameters
     return {
         "hidden_units": [64, 256, last_units],
         "num_parameters": parameters,
