@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import pathlib
 import sys
 
 import console
@@ -49,7 +50,9 @@ def main(argv, network):
     if results:
         print(tables.run_summary(results))
         logger.info("Figure: %s", figures.entropy_cdf(workdir))
-        logger.info("Figure: %s", figures.extreme_examples(workdir, load_data()))
+        # Of a finished run neither is the figure drawn again nor are the data loaded for it.
+        if not pathlib.Path(workdir, "figures", "examples.png").exists():
+            logger.info("Figure: %s", figures.extreme_examples(workdir, load_data()))
         logger.info("In a notebook: bayes_by_hypernet.load(%r)", workdir)
 
 
