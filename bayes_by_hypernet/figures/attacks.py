@@ -1,8 +1,11 @@
 """What attacks leave of accuracy and certainty, against epsilon (Fig. 3 and 4)."""
 
+from matplotlib.ticker import FixedLocator
+
 from bayes_by_hypernet import adversarial
 from bayes_by_hypernet.figures import style
 
+MAX_TICKS = 10
 _MEASURES = {"accuracy": "accuracy", "relative_entropy": "mean predictive entropy / log C"}
 
 
@@ -33,6 +36,8 @@ def attack_curves(runs, records, path):
         axes.set(ylabel=title, ylim=(-0.02, 1.02))
         axes.grid(alpha=0.3)
     panels[-1].set(xlabel="epsilon, in units of the inputs")
+    epsilons = sorted({point["epsilon"] for record in records for point in record["points"]})
+    panels[-1].xaxis.set_major_locator(FixedLocator(epsilons, nbins=MAX_TICKS))
     panels[-1].xaxis.set_major_formatter("{x:g}")
     datasets = sorted({run.results["dataset"].replace("_", " ") for run in runs})
     figure.suptitle(

@@ -10,6 +10,7 @@ from bayes_by_hypernet.metrics import predictive_entropy
 from bayes_by_hypernet.run_directory import PREDICTIONS_FILE
 
 NUM_IMAGES = 8  # of each kind
+_SPACING = {"left": 0.01, "right": 0.99, "bottom": 0.06, "top": 0.89, "wspace": 0.1, "hspace": 0.6}
 
 
 def extreme_examples(run_directory, dataset):
@@ -32,23 +33,23 @@ def extreme_examples(run_directory, dataset):
         (dataset.name, dataset.test.images, test, dataset.test.labels),
         (f"{dataset.outlier_name} (outliers)", dataset.outliers, outliers, None),
     ]
-    figure = Figure(figsize=(7.0, 5.2), layout="constrained")
-    parts = iter(figure.subfigures(4))
+    # Without a layout engine, which would shrink the images of a row whose captions are long.
+    figure = Figure(figsize=(7.0, 6.0))
+    rows = iter(figure.subplots(4, NUM_IMAGES, gridspec_kw=_SPACING))
     for name, images, probs, labels in sets:
         order = np.argsort(predictive_entropy(probs), kind="stable")
         for kind, chosen in (("lowest", order), ("highest", order[::-1])):
-            part, chosen = next(parts), chosen[:NUM_IMAGES]
+            row, chosen = next(rows), chosen[:NUM_IMAGES]
             title = f"{name.replace('_', ' ')}, {kind} entropy"
-            part.suptitle(title, x=0.005, ha="left", fontsize="small")
+            row[0].set_title(title, loc="left", fontsize="small")
             captions = [_caption(probs[i], None if labels is None else labels[i], names)
                         for i in chosen]  # fmt: skip
-            _draw_row(part, images[chosen], captions)
+            _draw_row(row, images[chosen], captions)
     figure.suptitle(f"{run.label}: predicted class and its probability", fontsize="medium")
     return style.save(figure, run.directory / "figures" / "examples")
 
 
-def _draw_row(part, images, captions):
-    panels = part.subplots(1, NUM_IMAGES)
+def _draw_row(panels, images, captions):
     for axes in panels:
         axes.set_axis_off()
     for axes, image, caption in zip(panels, images, captions, strict=False):  # there may be fewer

@@ -79,8 +79,8 @@ def make_tables(runs, tables=tuple(TITLES), protocol=None, step_times=()) -> lis
             found.append(Group.of_paper(protocol or "paper", network))
     return [
         Table(number, group, lines)
-        for group in found
         for number in tables
+        for group in found
         if (lines := lines_of(group, runs, step_times, number))
     ]
 
