@@ -41,6 +41,15 @@ def test_attacks_of_other_settings_stand_apart(found, tmp_path):
     assert [len(a.records) for a in tables.find_attacks(found)] == [1, 1, 1]
 
 
+def test_attacks_stand_in_the_order_of_the_papers_figures(tmp_path):
+    run_folders.make(tmp_path / "a", "../../cifar5/quick/map")
+    run_folders.make(tmp_path / "b", "map")
+    _attack(tmp_path / "a")
+    _attack(tmp_path / "b")
+    found = tables.find_runs(tmp_path)
+    assert [attacked.dataset for attacked in tables.find_attacks(found)] == ["mnist", "cifar5"]
+
+
 def test_attack_table_shows_round_epsilons_or_else_all(found, tmp_path):
     _attack(tmp_path / "map")
     [attacked] = tables.find_attacks(found)

@@ -63,11 +63,14 @@ class Attacked(NamedTuple):
 def find_attacks(found: dict) -> list[Attacked]:
     """Returns the attacks that were recorded of runs, those of different settings apart.
 
+    They stand by data set, in the order of the paper's rows on them.
+
     Args:
         found: What `find_runs` found.
     """
-    alike = collections.defaultdict(dict)
-    for path, results in in_paper_order(found).items():
+    alike, found = collections.defaultdict(dict), in_paper_order(found)
+    datasets = list(dict.fromkeys(results["dataset"] for results in found.values()))
+    for path, results in found.items():
         for file in sorted(path.parent.glob(ATTACKS)):
             record = json.loads(file.read_text())
             settings = {name: v for name, v in record.items() if name not in ("run", "points")}
@@ -75,7 +78,9 @@ def find_attacks(found: dict) -> list[Attacked]:
             alike[(*where, json.dumps(settings, sort_keys=True))][path.parent] = record
     return [
         Attacked(*where, adversarial.title(next(iter(records.values()))), records)
-        for (*where, _), records in sorted(alike.items(), key=lambda item: item[0])
+        for (*where, _), records in sorted(
+            alike.items(), key=lambda item: (datasets.index(item[0][0]), item[0])
+        )
     ]
 
 
