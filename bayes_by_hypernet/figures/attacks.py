@@ -5,7 +5,7 @@ from matplotlib.ticker import FixedLocator
 from bayes_by_hypernet import adversarial
 from bayes_by_hypernet.figures import style
 
-MAX_TICKS = 10
+_MAX_TICKS = 10
 _MEASURES = {"accuracy": "accuracy", "relative_entropy": "mean predictive entropy / log C"}
 
 
@@ -37,7 +37,7 @@ def attack_curves(runs, records, path):
         axes.grid(alpha=0.3)
     panels[-1].set(xlabel="epsilon, in units of the inputs")
     epsilons = sorted({point["epsilon"] for record in records for point in record["points"]})
-    panels[-1].xaxis.set_major_locator(FixedLocator(epsilons, nbins=MAX_TICKS))
+    panels[-1].xaxis.set_major_locator(FixedLocator(epsilons, nbins=_MAX_TICKS))
     panels[-1].xaxis.set_major_formatter("{x:g}")
     datasets = sorted({run.results["dataset"].replace("_", " ") for run in runs})
     figure.suptitle(

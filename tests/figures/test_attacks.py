@@ -31,6 +31,7 @@ def test_draws_accuracy_and_entropy_of_every_run(tmp_path, saved):
     assert path.stat().st_size and path.with_suffix(".pdf").stat().st_size
     figure = saved[tmp_path / "new" / "attacks"]
     assert figure.get_suptitle() == "Fast sign method, average of examples\n1,000 images of mnist"
+    np.testing.assert_allclose(figure.axes[-1].get_xticks(), [0, 0.2, 0.4])  # the epsilons alone
     for axes, function in zip(figure.axes, (lambda a: a, lambda a: 1 - a**2), strict=True):
         lines = axes.get_lines()
         for line, run, (_, accuracies) in zip(lines, runs, RUNS.values(), strict=True):

@@ -52,3 +52,5 @@ def test_fewer_images_than_places_in_classes_that_have_names(tmp_path, saved, nu
     panels = saved[tmp_path / "figures" / "examples"].axes
     assert panels[0].texts[0].get_text() == "automobile: 1.00\nis bird"
     assert sum(bool(panel.images) for panel in panels) == 4 * num_images
+    sizes = {tuple(np.round(panel.get_window_extent().size, 3)) for panel in panels if panel.images}
+    assert len(sizes) == 1  # whatever the captions
