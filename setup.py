@@ -23,7 +23,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 README = Path(__file__).parent / "README.md"
-OPERATIONS = Path("bayes_by_hypernet", "ops")  # pip and setuptools run this in its own folder
+OPERATIONS = Path("bayes_by_hypernet", "kernels")  # pip and setuptools run this in its own folder
 
 TENSORFLOW = """
 import json
@@ -81,7 +81,7 @@ class BuildOperations(build_ext):
 
 # Without an extension the wheel fits every platform: it holds the sources only.
 can_compile = os.name == "posix" and importlib.util.find_spec("tensorflow")
-extensions = [Extension("bayes_by_hypernet.ops.bbh_ops", sources=[], optional=True)]
+extensions = [Extension("bayes_by_hypernet.kernels.bbh_ops", sources=[], optional=True)]
 
 setup(
     name="bayes-by-hypernet",
@@ -94,8 +94,8 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["bayes_by_hypernet", "bayes_by_hypernet.*"]),
     package_data={
-        "bayes_by_hypernet.ops": ["src/*.cc", "src/*.h"],
-        "bayes_by_hypernet.report": ["page.html"],
+        "bayes_by_hypernet.kernels": ["src/*.cc", "src/*.h"],
+        "bayes_by_hypernet.paper.report": ["page.html"],
     },
     ext_modules=extensions if can_compile and build.find_compiler() else [],
     cmdclass={"build_ext": BuildOperations},

@@ -28,9 +28,9 @@ import tensorflow as tf
 
 import bayes_by_hypernet as bbh
 from bayes_by_hypernet.divergences import kernel_kl_to_prior
-from bayes_by_hypernet.ops import library
+from bayes_by_hypernet.kernels import library
+from bayes_by_hypernet.paper.tables.formats import DASH
 from bayes_by_hypernet.priors import NormalPrior
-from bayes_by_hypernet.tables.formats import DASH
 
 LENET = 431_080
 MAX_SECONDS = 2  # after which a line begins no other repetition

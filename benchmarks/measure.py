@@ -14,8 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
-from bayes_by_hypernet.machine import hardware, num_cores, versions
-from bayes_by_hypernet.tables import format_table
+from bayes_by_hypernet.environment import hardware, num_cores, versions
+from bayes_by_hypernet.paper.tables import format_table
 
 tf.get_logger().setLevel("ERROR")  # it counts functions that are meant to be traced anew
 

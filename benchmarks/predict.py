@@ -22,8 +22,9 @@ import measure
 import numpy as np
 import tensorflow as tf
 
-from bayes_by_hypernet import methods, metrics, networks, randomness
-from bayes_by_hypernet.posterior import Posterior
+from bayes_by_hypernet import metrics, randomness
+from bayes_by_hypernet.paper import methods, networks
+from bayes_by_hypernet.paper.posterior import Posterior
 from bayes_by_hypernet.prediction import Predictor, categorical_prediction, sufficient_samples
 
 BATCH_SIZE = 1000

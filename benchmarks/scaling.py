@@ -27,7 +27,7 @@ import measure
 import tensorflow as tf
 import train_step
 
-from bayes_by_hypernet import configuration
+from bayes_by_hypernet.paper import configuration
 
 LENET = kernel_kl.LENET
 NUM_KL_SAMPLES = 5

@@ -31,10 +31,10 @@ import measure
 import numpy as np
 import tensorflow as tf
 
-from bayes_by_hypernet import configuration, protocols
 from bayes_by_hypernet.data.examples import Examples
-from bayes_by_hypernet.tables.paper import DATA, PAPER_ROWS
-from bayes_by_hypernet.tables.runs import rows_of
+from bayes_by_hypernet.paper import configuration, protocols
+from bayes_by_hypernet.paper.tables.paper import DATA, PAPER_ROWS
+from bayes_by_hypernet.paper.tables.runs import rows_of
 from bayes_by_hypernet.training import FusedAdam, Plan, Trainer
 
 

@@ -6,8 +6,8 @@ Run as `python benchmarks/update_readme.py`.
 import json
 import pathlib
 
-from bayes_by_hypernet.tables import update_blocks
-from bayes_by_hypernet.tables.formats import format_markdown
+from bayes_by_hypernet.paper.tables import update_blocks
+from bayes_by_hypernet.paper.tables.formats import format_markdown
 
 FOLDER = pathlib.Path(__file__).parent
 README = FOLDER.parent / "README.md"

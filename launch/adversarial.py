@@ -13,12 +13,13 @@ import console
 import data_flags
 from absl import app, flags
 
-from bayes_by_hypernet import adversarial, figures, tables, training
-from bayes_by_hypernet.robustness import attack_run
+from bayes_by_hypernet import attacks, training
+from bayes_by_hypernet.paper import figures, tables
+from bayes_by_hypernet.paper.robustness import attack_run
 
 flags.adopt_module_key_flags(data_flags)
 RUN = flags.DEFINE_list("run", None, "Directories of finished runs.", required=True)
-ATTACK = flags.DEFINE_enum("attack", "fast_sign", list(adversarial.ATTACKS), "Attack.")
+ATTACK = flags.DEFINE_enum("attack", "fast_sign", list(attacks.ATTACKS), "Attack.")
 FIGURE = flags.DEFINE_string("figure", None, "Its path; default: below figures/ of the first run.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Attack anew what was attacked before.")
 
@@ -29,7 +30,7 @@ class Numbers(flags.ListParser):
 
 
 _SETTINGS = [  # of the attack, by their names there; None: its default
-    flags.DEFINE_enum("average", None, adversarial.AVERAGES, "fast_sign's; default: examples."),
+    flags.DEFINE_enum("average", None, attacks.AVERAGES, "fast_sign's; default: examples."),
     flags.DEFINE(Numbers(), "epsilons", None, "In units of the network's inputs; default: 0 to 0.4 "
         "in steps of 0.05, projected_gradient: 0.1,0.2,0.3."),
     flags.DEFINE_integer("num_images", None, "The first so many test images; default: 1000."),
@@ -47,7 +48,7 @@ def main(argv):
     records, failures, rows = {}, [], []
     try:
         given = {flag.name: flag.value for flag in _SETTINGS if flag.value is not None}
-        attack = adversarial.make(ATTACK.value, **given)
+        attack = attacks.make(ATTACK.value, **given)
         for run in RUN.value:
             try:
                 records[run] = attack_run(run, attack, data_flags.load, OVERWRITE.value)

@@ -3,7 +3,8 @@
 import quiet_tensorflow  # noqa: F401
 from absl import flags
 
-from bayes_by_hypernet import data, networks
+from bayes_by_hypernet import data
+from bayes_by_hypernet.paper import networks
 
 _FLAGS = [
     flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets, for MNIST and CIFAR-10; "

@@ -12,9 +12,10 @@ import sys
 import quiet_tensorflow  # noqa: F401
 from absl import app, flags
 
-from bayes_by_hypernet import figures, tables, training
-from bayes_by_hypernet.figures.posterior import KERNEL, KernelPosterior, posterior_figures
-from bayes_by_hypernet.run_directory import write_json
+from bayes_by_hypernet import training
+from bayes_by_hypernet.paper import figures, tables
+from bayes_by_hypernet.paper.figures.posterior import KERNEL, KernelPosterior, posterior_figures
+from bayes_by_hypernet.paper.run_directory import write_json
 
 RUN = flags.DEFINE_list("run", None, "Run directories.")
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Posterior samples.", 1)

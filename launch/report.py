@@ -16,9 +16,9 @@ import sys
 import quiet_tensorflow  # noqa: F401
 from absl import app, flags
 
-from bayes_by_hypernet import tables, toy_regression
-from bayes_by_hypernet.protocols import PROTOCOLS
-from bayes_by_hypernet.report import write_report
+from bayes_by_hypernet.paper import tables, toy_regression
+from bayes_by_hypernet.paper.protocols import PROTOCOLS
+from bayes_by_hypernet.paper.report import write_report
 
 RUNS = flags.DEFINE_list(
     "runs",

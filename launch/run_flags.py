@@ -6,11 +6,11 @@ import data_flags
 import quiet_tensorflow  # noqa: F401
 from absl import flags
 
-from bayes_by_hypernet import methods, protocols
 from bayes_by_hypernet.data.sources import SOURCES
 from bayes_by_hypernet.layers import STATISTICS
-from bayes_by_hypernet.methods.bbb import FORWARDS, KL_ESTIMATORS
-from bayes_by_hypernet.methods.bbh import ARCHITECTURES, NOISES
+from bayes_by_hypernet.paper import methods, protocols
+from bayes_by_hypernet.paper.methods.bbb import FORWARDS, KL_ESTIMATORS
+from bayes_by_hypernet.paper.methods.bbh import ARCHITECTURES, NOISES
 from bayes_by_hypernet.training import STRATEGIES
 
 flags.adopt_module_key_flags(data_flags)

@@ -20,8 +20,8 @@ import sweep_run
 import tensorflow as tf
 from absl import app, flags
 
-from bayes_by_hypernet.configuration import RunConfig
-from bayes_by_hypernet.tables import find_runs, format_table
+from bayes_by_hypernet.paper.configuration import RunConfig
+from bayes_by_hypernet.paper.tables import find_runs, format_table
 
 FLAGFILES = flags.DEFINE_list("flagfiles", None, "Flagfiles, or quoted patterns of them.")
 SEEDS = flags.DEFINE_list("seeds", ["42"], "Seeds; each flagfile is run with each.")

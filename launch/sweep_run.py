@@ -12,8 +12,8 @@ import run_flags
 from absl import flags
 from absl.testing import flagsaver
 
-from bayes_by_hypernet import configuration, networks
-from bayes_by_hypernet.run_directory import RESULTS_FILE, RunDirectory
+from bayes_by_hypernet.paper import configuration, networks
+from bayes_by_hypernet.paper.run_directory import RESULTS_FILE, RunDirectory
 
 NETWORKS = {network.dataset: network.name for network in networks.NETWORKS.values()}
 LOG_LINES = 10  # shown of a run that failed

@@ -14,8 +14,8 @@ import console
 import quiet_tensorflow  # noqa: F401
 from absl import app, flags
 
-from bayes_by_hypernet import protocols, tables, toy_regression
-from bayes_by_hypernet.figures import style, toy
+from bayes_by_hypernet.paper import protocols, tables, toy_regression
+from bayes_by_hypernet.paper.figures import style, toy
 
 METHOD = flags.DEFINE_enum("method", "all", ["all", *toy.METHODS], "Method to fit.")
 STEPS = flags.DEFINE_integer(

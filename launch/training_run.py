@@ -10,7 +10,8 @@ import data_flags
 import run_flags
 from absl import app
 
-from bayes_by_hypernet import configuration, experiment, figures, tables, training
+from bayes_by_hypernet import training
+from bayes_by_hypernet.paper import configuration, experiment, figures, tables
 
 logger = logging.getLogger("bayes_by_hypernet")
 

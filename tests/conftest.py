@@ -21,7 +21,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from bayes_by_hypernet.ops import library
+from bayes_by_hypernet.kernels import library
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"  # a convenience: the folder may be absent

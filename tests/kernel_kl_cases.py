@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayes_by_hypernet.ops.kernel_kl import GUARD
+from bayes_by_hypernet.kernels.kernel_kl import GUARD
 
 DTYPES = (np.float32, np.float64)
 # Up to n + m = 64 each sample is compared with each; beyond, they are sorted.

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bayes_by_hypernet import experiment, metrics
+from bayes_by_hypernet import metrics
+from bayes_by_hypernet.paper import experiment
 from bayes_by_hypernet.prediction import categorical_prediction
 
 COMMITTED = Path(__file__).resolve().parents[1] / "results" / "mnist" / "quick"

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tiny
 
 import bayes_by_hypernet as bbh
-from bayes_by_hypernet import experiment, methods, networks
+from bayes_by_hypernet.paper import experiment, methods, networks
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text()
 

@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import bayes_by_hypernet as bbh
 from bayes_by_hypernet import prediction
-from bayes_by_hypernet.posterior import Posterior
+from bayes_by_hypernet.paper.posterior import Posterior
 
 CHUNK = 20  # posterior samples that the exported model draws at once
 

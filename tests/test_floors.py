@@ -15,18 +15,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = "bayes_by_hypernet"
 
 FLOORS = [
-    {"cache", "machine"},
-    {"ops", "data", "randomness", "priors", "protocols"},
-    {"noise", "divergences", "perturbations", "metrics", "likelihoods", "posterior_statistics"},
-    {"hypernetworks"},
-    {"layers"},
-    {"networks", "bayesify"},
-    {"methods"},
-    {"training", "prediction", "callbacks", "configuration"},
-    {"posterior", "export", "adversarial", "run_directory"},
-    {"experiment", "robustness", "toy_regression"},
-    {"figures", "tables"},
-    {"report"},
+    {"cache", "environment", "randomness", "priors", "metrics"},
+    {"kernels", "hypernetworks", "perturbations", "data", "noise"},
+    {"divergences", "likelihoods"},
+    {"training"},
+    {"layers", "prediction"},
+    {"callbacks", "export", "attacks"},
+    {"paper"},
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
@@ -153,28 +148,28 @@ class TestTheCheckItself:
     @pytest.mark.parametrize(
         "source",
         [
-            "import bayes_by_hypernet.methods",
-            "from bayes_by_hypernet import methods",
-            "from bayes_by_hypernet.methods import get",
-            "from .. import methods",
-            "from ..methods import get",
-            "def call(self):\n    from bayes_by_hypernet.methods import get",
-            "if TYPE_CHECKING:\n    from ..methods import Method",
-            "import importlib\nimportlib.import_module('bayes_by_hypernet.methods')",
+            "import bayes_by_hypernet.paper.methods",
+            "from bayes_by_hypernet import paper",
+            "from bayes_by_hypernet.paper.methods import get",
+            "from .. import paper",
+            "from ..paper import get",
+            "def call(self):\n    from bayes_by_hypernet.paper.methods import get",
+            "if TYPE_CHECKING:\n    from ..paper import Method",
+            "import importlib\nimportlib.import_module('bayes_by_hypernet.paper.methods')",
         ],
     )
     def test_finds_an_import_from_a_higher_floor(self, source):
         [error] = floor_errors(source, "bayes_by_hypernet.layers.hypernet")
-        assert "layers (floor 4) imports methods (floor 6)" in error
+        assert "layers (floor 4) imports paper (floor 6)" in error
 
     def test_finds_an_import_from_the_same_floor(self):
-        [error] = floor_errors("from . import metrics", "bayes_by_hypernet.noise")
+        [error] = floor_errors("from . import data", "bayes_by_hypernet.kernels")
         assert "only lower floors" in error
 
     def test_a_package_resolves_dots_from_itself(self):
         module = "bayes_by_hypernet.layers"
         assert not floor_errors("from . import flipout", module, is_package=True)
-        assert floor_errors("from .. import methods", module, is_package=True)
+        assert floor_errors("from .. import paper", module, is_package=True)
 
     @pytest.mark.parametrize(
         "source",
@@ -194,11 +189,11 @@ class TestTheCheckItself:
         "source", ["import bayes_by_hypernet as bbh", "from bayes_by_hypernet import kernel_kl"]
     )
     def test_refuses_the_packages_own_names(self, source):
-        [error] = floor_errors(source, "bayes_by_hypernet.experiment")
+        [error] = floor_errors(source, "bayes_by_hypernet.paper.experiment")
         assert "from the module that defines it" in error
 
     def test_refuses_launchers(self):
-        [error] = floor_errors("from launch import mnist", "bayes_by_hypernet.experiment")
+        [error] = floor_errors("from launch import mnist", "bayes_by_hypernet.paper.experiment")
         assert "above the package" in error
 
     def test_names_a_module_that_stands_nowhere(self):
@@ -206,4 +201,4 @@ class TestTheCheckItself:
         assert "add it to FLOORS" in error
 
     def test_the_packages_init_may_import_everything(self):
-        assert not floor_errors("from . import tables", "bayes_by_hypernet", is_package=True)
+        assert not floor_errors("from . import paper", "bayes_by_hypernet", is_package=True)

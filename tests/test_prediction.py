@@ -7,8 +7,9 @@ import tensorflow as tf
 import tiny
 
 import bayes_by_hypernet as bbh
-from bayes_by_hypernet import methods, networks, randomness
-from bayes_by_hypernet.posterior import Posterior
+from bayes_by_hypernet import randomness
+from bayes_by_hypernet.paper import methods, networks
+from bayes_by_hypernet.paper.posterior import Posterior
 from bayes_by_hypernet.prediction import Predictor, samples_per_chunk
 
 

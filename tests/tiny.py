@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers as keras_layers
 
-from bayes_by_hypernet import methods
-from bayes_by_hypernet.configuration import RunConfig
 from bayes_by_hypernet.data import Dataset, Examples
-from bayes_by_hypernet.methods.keras_method import PointFamily
-from bayes_by_hypernet.networks import Network
+from bayes_by_hypernet.paper import methods
+from bayes_by_hypernet.paper.configuration import RunConfig
+from bayes_by_hypernet.paper.methods.keras_method import PointFamily
+from bayes_by_hypernet.paper.networks import Network
 
 NUM_CLASSES = 3
 SHAPE = (6, 6, 1)

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.ops import custom_kernel_kl, library, xla
-from bayes_by_hypernet.ops import kernel_kl as tensorflow_kernel_kl
+from bayes_by_hypernet.kernels import custom_kernel_kl, library, xla
+from bayes_by_hypernet.kernels import kernel_kl as tensorflow_kernel_kl
 from bayes_by_hypernet.priors import NormalPrior
 
 ESTIMATORS = ("independent", "full")

@@ -6,10 +6,10 @@ import tensorflow as tf
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.divergences import kernel_kl_to_prior
 from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel, check_hidden_units
+from bayes_by_hypernet.kernels import library
 from bayes_by_hypernet.layers.kinds import Conv2DKind, DenseKind
 from bayes_by_hypernet.layers.variational import VariationalLayer
 from bayes_by_hypernet.noise import AuxiliaryNoise
-from bayes_by_hypernet.ops import library
 from bayes_by_hypernet.priors import NormalPrior
 
 

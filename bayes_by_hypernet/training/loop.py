@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.data.batches import steps_per_epoch, training_batches
 from bayes_by_hypernet.divergences import linear_annealing, scaled_kl
 from bayes_by_hypernet.training import objective
+from bayes_by_hypernet.training.batches import steps_per_epoch, training_batches
 from bayes_by_hypernet.training.checkpoints import Checkpoints, checkpoint_directory
 from bayes_by_hypernet.training.progress import History, ProgressBar, Scalars
 from bayes_by_hypernet.training.strategy import is_chief

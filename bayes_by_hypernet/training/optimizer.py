@@ -5,7 +5,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet.ops import library, outer_product, xla
+from bayes_by_hypernet.kernels import library, outer_product, xla
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bayes_by_hypernet.ops import library
-from bayes_by_hypernet.tables.formats import DASH, format_table
+from bayes_by_hypernet.kernels import library
+from bayes_by_hypernet.paper.tables.formats import DASH, format_table
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NUM_WEIGHTS = 431_080

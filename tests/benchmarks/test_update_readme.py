@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from bayes_by_hypernet.tables import update_blocks
+from bayes_by_hypernet.paper.tables import update_blocks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

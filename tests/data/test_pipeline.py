@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from bayes_by_hypernet.data import Examples
-from bayes_by_hypernet.data.batches import training_batches
 from bayes_by_hypernet.data.pipeline import NUM_RANDOM, PIPELINES, central_crop, random_crop
+from bayes_by_hypernet.training.batches import training_batches
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((8, 32, 32, 3), np.float32)

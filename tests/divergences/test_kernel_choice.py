@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bayes_by_hypernet.divergences import kernel, kernel_kl, kernel_kl_to_prior
-from bayes_by_hypernet.ops import library
+from bayes_by_hypernet.kernels import library
 from bayes_by_hypernet.priors import NormalPrior
 
 KEY = tf.constant([1, 2], tf.int32)

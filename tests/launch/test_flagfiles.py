@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bayes_by_hypernet import tables
+from bayes_by_hypernet.paper import tables
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = REPOSITORY / "flags"

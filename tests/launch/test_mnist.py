@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from bayes_by_hypernet import configuration
+from bayes_by_hypernet.paper import configuration
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY = ["--hidden_units=4,8", "--max_train_examples=300", "--num_predictive_samples=2"]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bayes_by_hypernet import tables
+from bayes_by_hypernet.paper import tables
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAUNCHER = REPOSITORY / "launch" / "report.py"

@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from bayes_by_hypernet.data.batches import training_batches
 from bayes_by_hypernet.training import (
     FusedAdam,
     NonFiniteLossError,
@@ -19,6 +18,7 @@ from bayes_by_hypernet.training import (
     Trainer,
     make_strategy,
 )
+from bayes_by_hypernet.training.batches import training_batches
 from bayes_by_hypernet.training.checkpoints import CheckpointError
 
 PLAN = Plan(

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from bayes_by_hypernet import HypernetworkKernel
-from bayes_by_hypernet.ops.outer_product import MAX_RANK
+from bayes_by_hypernet.kernels.outer_product import MAX_RANK
 from bayes_by_hypernet.training import FusedAdam
 
 SHAPE, NUM_SAMPLES, NOISE_DIM = (3, 3, 2, 7), 5, 2

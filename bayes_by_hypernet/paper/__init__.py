@@ -1,0 +1,1 @@
+"""Reproduces the paper with the library, which imports nothing from here."""

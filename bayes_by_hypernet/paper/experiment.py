@@ -1,0 +1,273 @@
+"""One run: data, method, training, measures, export, from a configuration to `results.json`."""
+
+import functools
+import logging
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from bayes_by_hypernet import environment, metrics, randomness
+from bayes_by_hypernet.data import Examples
+from bayes_by_hypernet.export import export
+from bayes_by_hypernet.paper import protocols
+from bayes_by_hypernet.paper.posterior import Posterior
+from bayes_by_hypernet.paper.run_directory import RunDirectory
+from bayes_by_hypernet.prediction import Predictor, categorical_prediction, sufficient_samples
+from bayes_by_hypernet.training import (
+    FusedAdam,
+    NonFiniteLossError,
+    Plan,
+    Trainer,
+    is_chief,
+    wait_for_all,
+)
+from bayes_by_hypernet.training.checkpoints import has_failed, mark_failed
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+LONG_RUN_SECONDS = 600
+
+
+def run(
+    config,
+    load_data,
+    workdir,
+    strategy=None,
+    overwrite=False,
+    steps_per_call=10,
+    checkpoint_minutes=5.0,
+    fallback_reason=None,
+):
+    """Runs, resumes, or only reads a finished run.
+
+    Args:
+        config: `RunConfig`.
+        load_data: Function that returns the `Dataset` which the configuration names; called after
+            everything else was found to be in order.
+        workdir: Run directory.
+        strategy: `tf.distribute.Strategy`; None: the current one.
+        overwrite: Whether to start anew where the directory holds a run.
+        steps_per_call: Training steps of one call into TensorFlow.
+        checkpoint_minutes: At most one checkpoint in this many minutes, besides the last.
+        fallback_reason: The sentence to record where these are not the data that were hoped for.
+
+    Returns:
+        The contents of `results.json`; None on workers other than the chief.
+
+    Raises:
+        RunDirectoryError: If the directory belongs to another configuration or can't be written.
+        NonFiniteLossError: If the loss becomes NaN or infinite.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    chief = is_chief(strategy)
+    directory = RunDirectory(workdir, config, overwrite, writer=chief)
+    if directory.results:
+        logger.info("The run in %s is complete; these are its results.", directory.path)
+        return directory.results
+    dataset = load_data()
+    fingerprint = dataset.fingerprint()
+    directory.claim(fingerprint)
+    with strategy.scope():
+        keras.utils.set_random_seed(config.seed)
+        method = config.make_method()
+    description = fit(
+        method, config, dataset, directory.path, strategy, steps_per_call, checkpoint_minutes
+    )
+    if chief:
+        predictions = predict(method, dataset, config)
+        directory.write_predictions(*predictions, dataset.test.labels)
+        directory.write_curves(curves(*predictions, dataset.test.labels))
+        logger.info("Exporting the SavedModel.")
+        pipeline = config.pipeline
+        path = directory.path / "saved_model"
+        export(Posterior(method, config), path, pipeline.served_range, pipeline)
+        results = {
+            "schema_version": SCHEMA_VERSION,
+            **config.flat(),
+            **evaluate(*predictions, dataset.test.labels),
+            **description,
+            **_describe(method, strategy),
+            "fallback_reason": fallback_reason,
+            "data_fingerprint": fingerprint,
+            "config": config.flat(),
+            "complete": True,
+        }
+        directory.write_results(results)
+    wait_for_all(strategy)
+    return directory.results if chief else None
+
+
+def fit(method, config, dataset, directory, strategy, steps_per_call, checkpoint_minutes):
+    """Fits a method, member by member where it is an ensemble.
+
+    A member whose loss becomes NaN or infinite is left out of `method`, and noted for later.
+
+    Returns:
+        Dict, what `results.json` says of the training.
+
+    Raises:
+        NonFiniteLossError: If nothing is left.
+    """
+    seconds, times, num_members = 0.0, [], len(method.members)
+    announced = False
+    for i, (name, member) in enumerate(method.members.items()):
+        if has_failed(directory, name):
+            logger.warning("The training of %s failed before; it is left out.", name)
+            method.leave_out(name)
+            continue
+        trainer = make_trainer(
+            member, config, dataset, directory, strategy, steps_per_call, checkpoint_minutes, name
+        )
+        restored = trainer.restore()
+        if restored:
+            logger.info("Resuming at step %d from %s.", int(trainer.step.numpy()), restored)
+        announce = None if announced else functools.partial(_announce, num_fits=num_members - i)
+        announced = announced or int(trainer.step.numpy()) < trainer.total_steps
+        try:
+            history = trainer.run(_validation(member, dataset, config), announce)
+        except NonFiniteLossError as error:
+            if len(method.members) == 1:
+                raise
+            logger.error("%s is left out of the ensemble. %s", name, error)
+            mark_failed(directory, name, error)
+            method.leave_out(name)
+            continue
+        with strategy.scope():
+            trainer.optimizer.release()  # what follows needs memory of its own
+        seconds += float(trainer.train_seconds.numpy())
+        times += [epoch["ms_per_step"] for epoch in history if epoch["ms_per_step"] is not None]
+    return {
+        "train_seconds": round(seconds, 1),
+        "ms_per_step": round(float(np.median(times)), 2) if times else None,
+        "num_train_examples": trainer.num_train_examples,
+        "num_failed_members": num_members - len(method.members),
+    }
+
+
+def make_trainer(
+    method, config, dataset, directory, strategy, steps_per_call, checkpoint_minutes, name=""
+):
+    """Returns the `Trainer` of a method, or of the member `name` of an ensemble."""
+    train = dataset.train
+    if config.max_train_examples:
+        train = Examples(*(a[: config.max_train_examples] for a in (train.images, train.labels)))
+    plan = Plan(
+        config.epochs,
+        config.batch_size,
+        randomness.derived_seed(config.seed, name),
+        config.annealing_start_epoch,
+        config.annealing_epochs,
+        config.temperature,
+        steps_per_call,
+        checkpoint_minutes,
+    )
+    make_optimizer = functools.partial(
+        FusedAdam, config.learning_rate, epsilon=protocols.ADAM_EPSILON
+    )
+    return Trainer(method, make_optimizer, train, plan, directory, strategy, name, config.pipeline)
+
+
+def _describe(method, strategy):
+    """Returns what `results.json` says of the method's size, and of where it ran."""
+    return {
+        "prediction_batch_size": method.prediction_batch_size,
+        "num_weights": method.num_weights,
+        "num_parameters": method.num_parameters,
+        "hardware": environment.hardware(),
+        "strategy": type(strategy).__name__,
+        "num_replicas": strategy.num_replicas_in_sync,
+        "versions": environment.versions(),
+    }
+
+
+def predict(method, dataset, config):
+    """Returns the `Prediction`s of the test set and of the outliers."""
+    predictor = Predictor(method)
+    num_samples = sufficient_samples(method, config.num_predictive_samples)
+    return [
+        _predict(predictor, config.pipeline.inputs(images), num_samples, config.seed, what)
+        for images, what in ((dataset.test.images, "test images"), (dataset.outliers, "outliers"))
+    ]
+
+
+def evaluate(test, outliers, labels):
+    """Returns the measures of the protocol, by name.
+
+    Args:
+        test, outliers: `Prediction`s.
+        labels: Of the test set, `(N,)`.
+    """
+    return {
+        "error_percent": metrics.error_percent(test.mean, labels),
+        "in_auc": metrics.entropy_auc(test.mean),
+        "outlier_auc": metrics.entropy_auc(outliers.mean),
+        "nll": metrics.negative_log_likelihood(test.mean, labels),
+        "brier": metrics.brier_score(test.mean, labels),
+        "ece": metrics.expected_calibration_error(test.mean, labels),
+        "auroc": metrics.outlier_auroc(test.entropy, outliers.entropy),
+        "mutual_information_in": float(np.mean(test.mutual_information)),
+        "mutual_information_out": float(np.mean(outliers.mutual_information)),
+    }
+
+
+def curves(test, outliers, labels):
+    """Returns what figures show of predictions, by name: lists of numbers, None where is none.
+
+    Args:
+        test, outliers: `Prediction`s.
+        labels: Of the test set, `(N,)`.
+    """
+    bins = metrics.calibration_bins(test.mean, labels)
+    arrays = {
+        "test_entropy_cdf": metrics.entropy_cdf(test.mean),
+        "outlier_entropy_cdf": metrics.entropy_cdf(outliers.mean),
+        **{f"calibration_{name}": values for name, values in bins._asdict().items()},
+    }
+    return {
+        name: [None if np.isnan(value) else round(float(value), 5) for value in values]
+        for name, values in arrays.items()
+    }
+
+
+def _predict(predictor, images, num_samples, seed, what):
+    key = randomness.fold_in(randomness.seed_key(seed), "evaluation")
+    said = f"predicting {len(images)} {what} with {num_samples} posterior samples"
+    with tqdm.tqdm(
+        total=num_samples * len(images), desc=said, unit="prediction", unit_scale=True
+    ) as bar:
+        (mean, entropy), _ = predictor(images, num_samples, key, progress=bar.update)
+    return categorical_prediction(mean, entropy)
+
+
+def _validation(method, dataset, config):
+    """Returns the function that measures the validation set after an epoch, None without one."""
+    if dataset.validation is None:
+        return None
+    images, labels = config.pipeline.inputs(dataset.validation.images), dataset.validation.labels
+    predictor = Predictor(method)
+    num_samples = sufficient_samples(method, protocols.NUM_VALIDATION_SAMPLES)
+    key = randomness.fold_in(randomness.seed_key(config.seed), "validation")
+
+    def validate():
+        (mean, _), _ = predictor(images, num_samples, key)
+        return {
+            "validation_error_percent": metrics.error_percent(mean, labels),
+            "validation_nll": metrics.negative_log_likelihood(mean, labels),
+        }
+
+    return validate
+
+
+def _announce(seconds, num_fits):
+    """Says how long training takes where that is long; the first of `num_fits` takes `seconds`."""
+    seconds *= num_fits
+    if seconds > LONG_RUN_SECONDS:
+        logger.warning(
+            "Training will take about %d minutes on this machine; it may be interrupted, and the "
+            "same command goes on with it. Shorter: --protocol=demo or --protocol=quick, fewer "
+            "--epochs, a cheaper --architecture (single, sliced), --max_train_examples.",
+            round(seconds / 60),
+        )

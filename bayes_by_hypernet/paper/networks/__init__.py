@@ -1,0 +1,51 @@
+"""Networks, each written once over a family of layers (see `family.LayerFamily`)."""
+
+import dataclasses
+
+from bayes_by_hypernet.layers import STATISTICS
+from bayes_by_hypernet.paper.networks.family import GivenWeightsFamily, LayerFamily, Network
+from bayes_by_hypernet.paper.networks.lenet import LENET
+from bayes_by_hypernet.paper.networks.mlp import TOY
+from bayes_by_hypernet.paper.networks.resnet32 import RESNET32
+
+# Those that a configuration can name: the toy regression's has data and settings of its own.
+NETWORKS = {network.name: network for network in (LENET, RESNET32)}
+
+
+def get(name: str, batch_norm: str | None = None) -> Network:
+    """Returns the `Network` called `name`.
+
+    Args:
+        name: String.
+        batch_norm: Whose statistics it normalises by, `"instance"`, `"batch"` or `"moving"`;
+            None: its default.
+
+    Raises:
+        ValueError: If there is no such network, or `batch_norm` means nothing to it.
+    """
+    if name not in NETWORKS:
+        raise ValueError(
+            f"Argument `network` must be one of {sorted(NETWORKS)}. Received: network={name!r}"
+        )
+    network = NETWORKS[name]
+    if batch_norm is None:
+        return network
+    allowed = STATISTICS if network.batch_norm else (None,)
+    if batch_norm not in allowed:
+        raise ValueError(
+            f"Argument `batch_norm` must be one of {allowed} for network={name!r}. "
+            f"Received: batch_norm={batch_norm!r}"
+        )
+    return dataclasses.replace(network, batch_norm=batch_norm)
+
+
+__all__ = [
+    "LENET",
+    "NETWORKS",
+    "RESNET32",
+    "TOY",
+    "GivenWeightsFamily",
+    "LayerFamily",
+    "Network",
+    "get",
+]

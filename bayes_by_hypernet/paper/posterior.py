@@ -1,0 +1,132 @@
+"""The posterior of a finished run: samples of its weights, prediction, configuration."""
+
+import os
+import pathlib
+
+import tensorflow as tf
+
+from bayes_by_hypernet import randomness
+from bayes_by_hypernet.paper.configuration import CONFIG_FILE, read_config
+from bayes_by_hypernet.prediction import GaussianPrediction, Prediction, predict
+from bayes_by_hypernet.training.checkpoints import (
+    CheckpointError,
+    checkpoint_directory,
+    has_failed,
+    restore,
+)
+
+
+def load(run_directory: str | os.PathLike) -> "Posterior":
+    """Loads the posterior of a run.
+
+    ```
+    posterior = bbh.load("runs/mnist")
+    prediction = posterior.predict(images, num_samples=100)
+    first_kernel = posterior.sample(1000)["conv_1/kernel"]  # (1000, 5, 5, 1, 20)
+    ```
+
+    Args:
+        run_directory: What a launcher wrote to, `--workdir`.
+
+    Returns:
+        `Posterior`, of the newest readable checkpoint; of an ensemble, those members that have
+        one and whose training did not fail.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run, or a run without a checkpoint.
+        CheckpointError: If none of its checkpoints can be read.
+    """
+    directory = pathlib.Path(run_directory)
+    config = read_config(directory)
+    if config is None:
+        raise FileNotFoundError(
+            f"Argument `run_directory` must be a folder that a launcher wrote to (--workdir). "
+            f"Received: {os.fspath(run_directory)!r}, which holds no {CONFIG_FILE}"
+        )
+    method = config.make_method()
+    restored = [
+        name for name, member in method.members.items() if _restore(member, directory, name)
+    ]
+    if not restored:
+        raise FileNotFoundError(
+            f"The run in {os.fspath(run_directory)!r} has no checkpoint yet; run its launcher "
+            "again to go on with it."
+        )
+    for name in set(method.members) - set(restored):
+        method.leave_out(name)
+    return Posterior(method, config)
+
+
+def _restore(member, run_directory, name):
+    """Restores a member from its newest readable checkpoint; False if it has none that counts."""
+    directory = checkpoint_directory(run_directory, name)
+    state = tf.train.get_checkpoint_state(str(directory))
+    if state is None or has_failed(run_directory, name):
+        return False
+    checkpoint = tf.train.Checkpoint(method=member.trackable)
+    if any(restore(checkpoint, path) for path in reversed(state.all_model_checkpoint_paths)):
+        return True
+    raise CheckpointError(f"None of the checkpoints in {os.fspath(directory)!r} can be read.")
+
+
+class Posterior:
+    """A fitted posterior over the weights of a network.
+
+    Attributes:
+        config: `RunConfig`.
+        method: `Method`.
+        keras_model: The Keras model `x -> logits` where the method has one, else None.
+    """
+
+    def __init__(self, method, config):
+        self.method = method
+        self.config = config
+        self.keras_model = method.keras_model
+        self.num_distinct_samples = method.num_distinct_samples
+        self.sample_shapes = method.sample_shapes
+        self.variables = method.variables
+        self.input_shape = method.input_shape
+        self.prediction_batch_size = method.prediction_batch_size
+
+    def sample(self, num_samples: int, seed: int | None = None) -> dict[str, tf.Tensor]:
+        """Draws weights from the posterior.
+
+        Args:
+            num_samples: Integer, at least 1.
+            seed: Integer: the same samples again. None: fresh ones.
+
+        Returns:
+            Dict, name to tensor `(num_samples, *weight_shape)`.
+        """
+        if num_samples < 1:
+            raise ValueError(
+                f"Argument `num_samples` must be at least 1. Received: num_samples={num_samples}"
+            )
+        key = randomness.fresh_key() if seed is None else randomness.seed_key(seed)
+        return self.draw(num_samples, key)
+
+    def logits(self, x, sample: dict) -> tf.Tensor:
+        """Computes the network's outputs under posterior samples.
+
+        Args:
+            x: Inputs `(N, ...)`.
+            sample: What `sample` returned, or that dict at one index of its first axis.
+
+        Returns:
+            Logits `(num_samples, N, classes)`; `(N, classes)` for one index.
+        """
+        x = tf.convert_to_tensor(x, tf.float32)
+        sample = {name: tf.convert_to_tensor(weights) for name, weights in sample.items()}
+        name, shape = next(iter(self.method.sample_shapes.items()))
+        if len(sample[name].shape) == len(shape):
+            return self.method.logits(x, sample)
+        return tf.map_fn(
+            lambda one: self.method.logits(x, one), sample, fn_output_signature=tf.float32
+        )
+
+    def draw(self, num_samples, key):
+        return self.method.draw(num_samples, key)
+
+    def predict(self, x, **kwargs) -> Prediction | GaussianPrediction:
+        """Returns the posterior predictive of `x`: see `bbh.predict`."""
+        return predict(self, x, **kwargs)

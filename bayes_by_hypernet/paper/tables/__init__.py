@@ -1,0 +1,85 @@
+"""The paper's tables, and ours beside them, from the `results.json` of runs."""
+
+from bayes_by_hypernet.paper.tables.findings import (
+    ATTACKS,
+    POSTERIOR,
+    attack_table,
+    find_attacks,
+    measures_table,
+    posterior_table,
+    toy_table,
+)
+from bayes_by_hypernet.paper.tables.flagfiles import (
+    flagfile_header,
+    flagfile_headers,
+    flagfile_name,
+    flagfiles_markdown,
+    replace_header,
+)
+from bayes_by_hypernet.paper.tables.formats import DASH, FORMATS, format_table, update_blocks
+from bayes_by_hypernet.paper.tables.pages import page_blocks, update_headers, update_pages
+from bayes_by_hypernet.paper.tables.paper import PAPER_ROWS, TITLES, PaperRow, Place
+from bayes_by_hypernet.paper.tables.report import (
+    Table,
+    make_tables,
+    report,
+    rows_markdown,
+)
+from bayes_by_hypernet.paper.tables.runs import (
+    Group,
+    Line,
+    Spread,
+    deviations,
+    find_runs,
+    groups,
+    in_paper_order,
+    label_of,
+    lines_of,
+    paper_row,
+    read_step_times,
+    unplaced,
+)
+from bayes_by_hypernet.paper.tables.summary import run_summary
+
+__all__ = [
+    "ATTACKS",
+    "DASH",
+    "FORMATS",
+    "PAPER_ROWS",
+    "POSTERIOR",
+    "TITLES",
+    "Group",
+    "Line",
+    "PaperRow",
+    "Place",
+    "Spread",
+    "Table",
+    "attack_table",
+    "deviations",
+    "find_attacks",
+    "find_runs",
+    "flagfile_header",
+    "flagfile_headers",
+    "flagfile_name",
+    "flagfiles_markdown",
+    "format_table",
+    "groups",
+    "in_paper_order",
+    "label_of",
+    "lines_of",
+    "make_tables",
+    "measures_table",
+    "page_blocks",
+    "paper_row",
+    "posterior_table",
+    "read_step_times",
+    "replace_header",
+    "report",
+    "rows_markdown",
+    "run_summary",
+    "toy_table",
+    "unplaced",
+    "update_blocks",
+    "update_headers",
+    "update_pages",
+]

@@ -1,5 +1,0 @@
-"""The page that shows runs: tables, figures, settings, in one file that needs no network."""
-
-from bayes_by_hypernet.report.page import write_report
-
-__all__ = ["write_report"]
