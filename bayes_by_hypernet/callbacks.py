@@ -2,9 +2,9 @@
 
 import keras
 
+from bayes_by_hypernet.checks import check_at_least
 from bayes_by_hypernet.divergences import linear_annealing
-from bayes_by_hypernet.layers.variational import VariationalLayer
-from bayes_by_hypernet.noise import find_layers
+from bayes_by_hypernet.draws import find_layers
 
 
 class KLAnnealing(keras.callbacks.Callback):
@@ -30,8 +30,7 @@ class KLAnnealing(keras.callbacks.Callback):
     def __init__(self, start_epoch, num_epochs):
         super().__init__()
         for name, value in (("start_epoch", start_epoch), ("num_epochs", num_epochs)):
-            if not value >= 0:
-                raise ValueError(f"Argument `{name}` must be at least 0. Received: {name}={value}")
+            check_at_least(name, value, 0)
         self.start_epoch = start_epoch
         self.num_epochs = num_epochs
         self._epoch = 0
@@ -61,5 +60,6 @@ class KLAnnealing(keras.callbacks.Callback):
         self._assign(1.0)
 
     def _assign(self, anneal):
-        for layer in find_layers(self.model, VariationalLayer):
-            layer.kl_anneal.assign(anneal)
+        for layer in find_layers(self.model, keras.layers.Layer):
+            if hasattr(layer, "kl_factor"):  # a `BayesianModel` has one too
+                layer.kl_factor.assign(anneal)

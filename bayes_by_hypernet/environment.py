@@ -39,6 +39,22 @@ def hardware() -> str:
     return ", ".join([f"{processor}, {num_cores()} cores", *gpus])
 
 
+def available_memory() -> int | None:
+    """Returns the bytes of memory that are free for this process; None where nobody says."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            free = next(line for line in lines if line.startswith("MemAvailable:"))
+        available = 1024 * int(free.split()[1])
+    except (OSError, StopIteration, ValueError):  # Not Linux.
+        return None
+    try:  # A container may have less than the machine.
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit:
+            with open("/sys/fs/cgroup/memory.current", encoding="ascii") as used:
+                return min(available, int(limit.read()) - int(used.read()))
+    except (OSError, ValueError):
+        return available
+
+
 def versions() -> dict[str, str | None]:
     """Returns the versions of Python and of the packages that decide a run's numbers."""
     found = {"python": platform.python_version()}

@@ -5,8 +5,6 @@ import math
 
 import tensorflow as tf
 
-from bayes_by_hypernet.data.toy import NOISE_STDDEV
-
 
 class Categorical:
     """Classes; the network's outputs are logits."""
@@ -78,17 +76,3 @@ class Gaussian:
     def correct(self, labels, outputs):
         """Returns zeros `(batch,)`: no prediction of a density is right or wrong."""
         return tf.zeros(tf.shape(outputs)[-2:-1])
-
-
-# The toy regression, the only one here, knows its noise (protocol).
-LIKELIHOODS = {"categorical": Categorical(), "gaussian": Gaussian(NOISE_STDDEV)}
-
-
-def get(name: str) -> Categorical | Gaussian:
-    """Returns the likelihood called `name`; ValueError where there is none."""
-    if name not in LIKELIHOODS:
-        raise ValueError(
-            f"Argument `likelihood` must be one of {sorted(LIKELIHOODS)}. "
-            f"Received: likelihood={name!r}"
-        )
-    return LIKELIHOODS[name]

@@ -1,45 +1,10 @@
-"""Layers that draw random numbers, and z ~ N(0, I), the input of every hypernetwork (Section 2)."""
-
-import contextlib
+"""z ~ N(0, I), the input of every hypernetwork (paper, Section 2)."""
 
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet import randomness
-
-
-class DrawingLayer(keras.layers.Layer):
-    """A layer that draws from keys: a new one at each call, or one that is held for it.
-
-    Args:
-        seed: Integer or None. An integer makes the sequence of draws repeatable.
-    """
-
-    def __init__(self, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self._held_key = None
-
-    @contextlib.contextmanager
-    def hold(self, key):
-        """Context in which every call draws from the stateless `key`: one draw over all batches."""
-        before, self._held_key = self._held_key, key
-        try:
-            yield self
-        finally:
-            self._held_key = before
-
-    @property
-    def is_held(self):
-        return self._held_key is not None
-
-    def next_key(self):
-        """Returns the key `(2,)` of one call."""
-        return self._held_key if self.is_held else randomness.next_key(self.seed_generator)
-
-    def get_config(self):
-        return {**super().get_config(), "seed": self.seed}
+from bayes_by_hypernet.checks import check_integer
+from bayes_by_hypernet.draws import DrawingLayer
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -69,9 +34,7 @@ class AuxiliaryNoise(DrawingLayer):
 
     def __init__(self, dim=1, num_samples=5, seed=None, **kwargs):
         super().__init__(seed, **kwargs)
-        if dim < 1:
-            raise ValueError(f"Argument `dim` must be at least 1. Received: dim={dim}")
-        self.dim = dim
+        self.dim = check_integer("dim", dim, 1)
         self.num_samples = _check_num_samples(num_samples)
 
     def build(self, input_shape=None):
@@ -94,23 +57,6 @@ class AuxiliaryNoise(DrawingLayer):
 
 
 def _check_num_samples(num_samples):
-    if isinstance(num_samples, int) and num_samples < 1:
-        raise ValueError(
-            f"Argument `num_samples` must be at least 1. Received: num_samples={num_samples}"
-        )
-    return num_samples
-
-
-def find_layers(model, kind):
-    """Returns every layer of class `kind` in a Keras model, at any depth, in a fixed order."""
-    # Private, and without a public equal: `model.layers` does not go into composite layers, nor
-    # TensorFlow's `TrackableView` into a dict of lists of layers.
-    return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
-
-
-def hold_noise(model, key):
-    """Context in which each drawing layer inside `model` keeps one draw, which `key` decides."""
-    stack = contextlib.ExitStack()
-    for index, layer in enumerate(find_layers(model, DrawingLayer)):
-        stack.enter_context(layer.hold(randomness.fold_in(key, index)))
-    return stack
+    return (
+        num_samples if tf.is_tensor(num_samples) else check_integer("num_samples", num_samples, 1)
+    )

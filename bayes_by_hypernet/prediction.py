@@ -1,7 +1,6 @@
 """The posterior predictive: the mean over posterior samples of the network's prediction."""
 
 import functools
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ import tensorflow as tf
 
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.metrics import predictive_entropy
-from bayes_by_hypernet.noise import hold_noise
+from bayes_by_hypernet.posteriors.samplers import as_sampler, sample_bytes
 
 # Bytes of posterior samples that are in memory at once, as float32: LeNet's 100 are 172 MB.
 MAX_SAMPLE_BYTES = 512 * 2**20
@@ -46,32 +45,6 @@ class GaussianPrediction(NamedTuple):
     samples: np.ndarray | None
 
 
-class KerasSampler:
-    """Posterior samples of a stochastic Keras model: a sample is the key of its noise."""
-
-    num_distinct_samples = None
-    prediction_batch_size = None
-    sample_shapes = {"key": (2,)}
-
-    def __init__(self, model):
-        self.model = model
-        self.variables = model.variables
-        shape = getattr(model, "input_shape", None)  # a subclassed model has none
-        self.input_shape = shape and shape[1:]
-
-    def draw(self, num_samples, key):
-        return {"key": randomness.split(key, num_samples)}
-
-    def logits(self, x, sample):
-        with hold_noise(self.model, sample["key"]):
-            return self.model(x, training=False)
-
-
-def as_sampler(model):
-    """Returns what `draw`s posterior samples and computes `logits` under one: see `Method`."""
-    return model if hasattr(model, "draw") else KerasSampler(model)
-
-
 def sufficient_samples(sampler, num_samples):
     """Returns how many posterior samples to draw where the sampler has few that differ.
 
@@ -92,8 +65,7 @@ def samples_per_chunk(sampler):
     At least 1, and at least those that differ from each other where they are few: in memory they
     are anyway, and only a draw of that many is sure to hold each of them.
     """
-    sample_bytes = 4 * sum(math.prod(shape) for shape in sampler.sample_shapes.values())
-    return max(MAX_SAMPLE_BYTES // sample_bytes, sampler.num_distinct_samples or 1)
+    return max(MAX_SAMPLE_BYTES // sample_bytes(sampler), sampler.num_distinct_samples or 1)
 
 
 def categorical_outputs(outputs, from_logits=True):
@@ -213,7 +185,7 @@ def predict(
         x: Inputs `(N, ...)`.
         num_samples: Posterior samples S, at least 1.
         batch_size: Inputs of one call. Where answers depend on the other inputs of a batch
-            (`--batch_norm=batch`) it is 100, whatever is given.
+            (`--batch_norm=batch`) it is training's, whatever is given.
         seed: Integer: the same answer again. None: fresh samples.
         from_logits: Whether the model's outputs are logits; else probabilities.
         return_samples: Whether to keep every sample's prediction, `(S, N, C)`.

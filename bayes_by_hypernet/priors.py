@@ -44,3 +44,19 @@ class NormalPrior:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def get(prior):
+    """Returns a prior: the standard normal for None, else `prior` itself; ValueError if no prior.
+
+    Args:
+        prior: Callable `(shape, seed) -> samples`, or None.
+    """
+    if prior is None:
+        return NormalPrior()
+    if not callable(prior):
+        raise ValueError(
+            "Argument `prior` must be a callable (shape, seed) -> samples, such as "
+            f"bbh.NormalPrior(1.0), or None. Received: prior={prior!r}"
+        )
+    return prior

@@ -14,8 +14,8 @@ import console
 import quiet_tensorflow  # noqa: F401
 from absl import app, flags
 
-from bayes_by_hypernet.paper import protocols, tables, toy_regression
-from bayes_by_hypernet.paper.figures import style, toy
+from bayes_by_hypernet.paper import methods, protocols, tables, toy_regression
+from bayes_by_hypernet.paper.figures import toy
 
 METHOD = flags.DEFINE_enum("method", "all", ["all", *toy.METHODS], "Method to fit.")
 STEPS = flags.DEFINE_integer(
@@ -48,7 +48,7 @@ def main(argv):
     except KeyboardInterrupt:
         sys.exit("Interrupted. The same command goes on with the method that it was at.")
     shown = [
-        (style.METHODS[name][0], results.numbers[name])
+        (methods.get(name).label, results.numbers[name])
         for name in toy.METHODS
         if name in results.numbers
     ]

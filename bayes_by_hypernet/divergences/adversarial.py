@@ -4,9 +4,15 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
+from bayes_by_hypernet.divergences.sampled import SampledKL
+
+# Steps of the discriminator before training and with each step (paper, supplement A).
+WARM_UP_STEPS = 100
+STEPS = 5
+CLIP = 5.0  # of the gradients of both networks (authors' code)
 
 
-class AdversarialKL:
+class AdversarialKL(SampledKL):
     """One discriminator for single weights estimates their log density ratio.
 
     The discriminator T sees one weight at a time, without its place in the network. At its optimum
@@ -26,6 +32,8 @@ class AdversarialKL:
             look at; None, or not fewer than there are: all. The KL is scaled accordingly.
     """
 
+    updates_in_backward = False
+
     def __init__(self, prior, hidden_units, num_random_weights=None):
         self.prior = prior
         self.num_random_weights = num_random_weights
@@ -36,6 +44,23 @@ class AdversarialKL:
         self.discriminator = keras.Sequential(
             [keras.Input((1,)), *hidden, keras.layers.Dense(1, name="logit")], name="discriminator"
         )
+
+    @property
+    def auxiliary_variables(self):
+        return self.discriminator.trainable_variables
+
+    def num_auxiliary_steps(self, step):
+        return tf.where(step == 0, STEPS + WARM_UP_STEPS, STEPS)
+
+    def auxiliary_gradients(self, samples, key):
+        """Returns the discriminator's gradients, clipped; nothing in them depends on the data."""
+        with tf.GradientTape() as tape:
+            loss = self.loss(samples, key)
+        return self.process(tape.gradient(loss, [v.value for v in self.auxiliary_variables]))
+
+    def process(self, gradients):
+        """Clips each component."""
+        return [tf.clip_by_value(gradient, -CLIP, CLIP) for gradient in gradients]
 
     def __call__(self, samples, key):
         """Returns the estimate, a scalar in nats.

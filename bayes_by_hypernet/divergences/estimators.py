@@ -1,14 +1,13 @@
-"""Estimators of the KL as launchers name them (Table 5): functions of samples of all weights."""
+"""Estimators of the KL from samples, by name (Table 5): functions of samples of all weights."""
 
 from bayes_by_hypernet.divergences.adversarial import AdversarialKL
 from bayes_by_hypernet.divergences.kernel import kernel_kl_to_prior
+from bayes_by_hypernet.divergences.sampled import SampledKL
 
-# What launchers say, and what `kernel_kl` calls it.
-_KERNELS = {"kernel_independent": "independent", "kernel_full": "full"}
-SAMPLED_ESTIMATORS = (*_KERNELS, "adversarial")
+SAMPLED_ESTIMATORS = ("independent", "full", "adversarial")
 
 
-class KernelKL:
+class KernelKL(SampledKL):
     """`kernel_kl` against as many fresh samples of the prior.
 
     Args:
@@ -25,14 +24,14 @@ class KernelKL:
         return kernel_kl_to_prior(samples, self.prior, key, self.estimator)
 
 
-def sampled_estimator(name, prior, discriminator_units, num_random_weights=None):
+def sampled_estimator(name, prior, discriminator_units=(64, 64, 64), num_random_weights=None):
     """Returns the estimator called `name`, one of `SAMPLED_ESTIMATORS`.
 
     Args:
-        name: As launchers say it.
+        name: One of them.
         prior: Callable `(shape, seed) -> samples`.
         discriminator_units, num_random_weights: Of the adversarial estimator.
     """
     if name == "adversarial":
         return AdversarialKL(prior, discriminator_units, num_random_weights)
-    return KernelKL(prior, _KERNELS[name])
+    return KernelKL(prior, name)

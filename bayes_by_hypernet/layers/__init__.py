@@ -1,4 +1,4 @@
-"""Keras layers: random weights by six methods, and layers whose weights are inputs."""
+"""Keras layers with random weights: wrappers of any layer, and layers with their own estimators."""
 
 from bayes_by_hypernet.layers.dropout import MCDropout
 from bayes_by_hypernet.layers.flipout import (
@@ -7,25 +7,24 @@ from bayes_by_hypernet.layers.flipout import (
     DenseFlipout,
     DenseReparameterization,
 )
-from bayes_by_hypernet.layers.given_weights import Conv2DGivenWeights, DenseGivenWeights
-from bayes_by_hypernet.layers.hypernet import Conv2DHypernet, DenseHypernet
+from bayes_by_hypernet.layers.hypernet import Hypernet
+from bayes_by_hypernet.layers.mean_field import MeanField
 from bayes_by_hypernet.layers.mnf import Conv2DMNF, DenseMNF
 from bayes_by_hypernet.layers.normalization import STATISTICS, BatchNormalization
-from bayes_by_hypernet.layers.variational import VariationalLayer
+from bayes_by_hypernet.layers.thin import Conv2DHypernet, DenseHypernet
 
 __all__ = [
     "STATISTICS",
     "BatchNormalization",
     "Conv2DFlipout",
-    "Conv2DGivenWeights",
     "Conv2DHypernet",
     "Conv2DMNF",
     "Conv2DReparameterization",
     "DenseFlipout",
-    "DenseGivenWeights",
     "DenseHypernet",
     "DenseMNF",
     "DenseReparameterization",
+    "Hypernet",
     "MCDropout",
-    "VariationalLayer",
+    "MeanField",
 ]

@@ -1,13 +1,15 @@
 """Dropout that stays active at prediction."""
 
+import numbers
+
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet.noise import DrawingLayer
+from bayes_by_hypernet import draws
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
-class MCDropout(DrawingLayer):
+class MCDropout(draws.DrawingLayer):
     """Monte Carlo dropout (Gal & Ghahramani, 2016): drops units in training and at prediction.
 
     A posterior sample is a mask. Every call draws one for each example, except within
@@ -31,18 +33,20 @@ class MCDropout(DrawingLayer):
 
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(seed, **kwargs)
-        if not 0 <= rate < 1:
+        is_number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
+        if not is_number or not 0 <= rate < 1:
             raise ValueError(
-                f"Argument `rate` must be at least 0 and less than 1. Received: rate={rate}"
+                f"Argument `rate` must be at least 0 and less than 1. Received: rate={rate!r}"
             )
-        self.rate = rate
+        self.rate = float(rate)
+        self.supports_masking = True
 
     def build(self, inputs_shape):
         self.built = True
 
     def call(self, inputs, training=None):
         shape = tf.shape(inputs)
-        if self.is_held and not training:
+        if draws.current().is_sample:
             shape = tf.concat([[1], shape[1:]], axis=0)
         uniform = tf.random.stateless_uniform(shape, self.next_key())
         kept = tf.cast(uniform >= self.rate, inputs.dtype)

@@ -4,16 +4,15 @@ TFP's layers are Keras 2 layers, in which Keras 3 sees neither weights nor losse
 layer owns the variables, and calls a TFP layer that it makes for the purpose and throws away.
 """
 
-import types
+import functools
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from bayes_by_hypernet import randomness
-from bayes_by_hypernet.layers.kinds import Conv2DKind, DenseKind
-from bayes_by_hypernet.layers.variational import VariationalLayer
-from bayes_by_hypernet.noise import DrawingLayer
+from bayes_by_hypernet import compat, randomness
+from bayes_by_hypernet.divergences import gaussian_kl
+from bayes_by_hypernet.layers.kinds import Conv2DMixin, DenseMixin
+from bayes_by_hypernet.posteriors.layer import PosteriorLayer
 from bayes_by_hypernet.priors import NormalPrior
 
 
@@ -33,19 +32,20 @@ class _KeyStream:
         return randomness.fold_in(self._key, self._count)
 
 
-def _keyed(tfp_layer):
-    """Returns the TFP layer class with the same code, drawing its signs from the key `seed`."""
-    forward = tfp_layer._apply_variational_kernel
-    names = {**forward.__globals__, "SeedStream": _KeyStream}
-    forward = types.FunctionType(forward.__code__, names, forward.__name__)
-    return type(f"Keyed{tfp_layer.__name__}", (tfp_layer,), {"_apply_variational_kernel": forward})
+@functools.cache
+def _tfp_class(name):
+    """Returns TFP's layer class, Flipout's with signs from keys; imports TFP when first used."""
+    import tensorflow_probability as tfp
+
+    tfp_layer = getattr(tfp.layers, name)
+    return compat.with_stateless_signs(tfp_layer, _KeyStream) if "Flipout" in name else tfp_layer
 
 
-class GaussianLayer(VariationalLayer, DrawingLayer):
+class GaussianLayer(PosteriorLayer):
     """What the layers with a factorised Gaussian posterior share; see `DenseFlipout`."""
 
     KL_ESTIMATORS = ("analytic", None)
-    TFP_LAYER: type
+    TFP_LAYER: str
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class GaussianLayer(VariationalLayer, DrawingLayer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(kl_estimator, num_train_examples, seed=seed, **kwargs)
+        super().__init__(kl_estimator, num_train_examples, seed, **kwargs)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.prior_stddev = NormalPrior(prior_stddev).stddev
@@ -90,19 +90,29 @@ class GaussianLayer(VariationalLayer, DrawingLayer):
         stddev = tf.exp(0.5 * self._parameters[weight]["log_variance"].value)
         if dtype:
             mean, stddev = tf.cast(mean, dtype), tf.cast(stddev, dtype)
+        import tensorflow_probability as tfp
+
         normal = tfp.distributions.Normal(mean, stddev)
         return tfp.distributions.Independent(normal, len(mean.shape))
 
-    def kl(self):
+    def start_at(self, kernel, bias=None):
+        """Sets the means of the built layer's posterior; the prior stays centred at zero."""
+        for weight, value in (("kernel", kernel), ("bias", bias)):
+            if value is not None:
+                self._parameters[weight]["mean"].assign(value)
+
+    def kl(self, key=None):
         """Returns the divergence of the layer's posterior from its prior, analytic, in nats."""
-        total = 0.0
-        for weight in self._parameters:
-            posterior = self._posterior(weight)
-            zeros = tf.zeros_like(posterior.mean())
-            prior = tfp.distributions.Normal(zeros, self.prior_stddev)
-            prior = tfp.distributions.Independent(prior, len(zeros.shape))
-            total += tfp.distributions.kl_divergence(posterior, prior)
-        return total
+        return tf.add_n(
+            [
+                gaussian_kl(
+                    parameters["mean"].value,
+                    tf.exp(0.5 * parameters["log_variance"].value),
+                    self.prior_stddev,
+                )
+                for parameters in self._parameters.values()
+            ]
+        )
 
     def sample_weights(self, num_samples, key):
         """Returns samples of kernel and bias, `[(n, *kernel_shape), (n, units)]`."""
@@ -122,7 +132,7 @@ class GaussianLayer(VariationalLayer, DrawingLayer):
         def draw(weight):
             return lambda posterior: posterior.sample(seed=randomness.fold_in(key, weight))
 
-        layer = self.TFP_LAYER(
+        layer = _tfp_class(self.TFP_LAYER)(
             *args,
             **kwargs,
             kernel_posterior_fn=fixed("kernel"),
@@ -136,7 +146,8 @@ class GaussianLayer(VariationalLayer, DrawingLayer):
         layer.seed = key  # its constructor would keep an integer only
         return layer
 
-    def call(self, inputs, training=None):
+    def estimate(self, inputs, training):
+        """Returns the outputs by TFP's estimator, and adds the KL in training."""
         if training:
             self.add_kl(self.kl)
         layer = self.make_tfp_layer()
@@ -153,12 +164,12 @@ class GaussianLayer(VariationalLayer, DrawingLayer):
         return {**super().get_config(), **config}
 
 
-class _Dense(DenseKind, GaussianLayer):
+class _Dense(DenseMixin, GaussianLayer):
     def make_tfp_layer(self):
         return self._tfp_layer(self.units)
 
 
-class _Conv2D(Conv2DKind, GaussianLayer):
+class _Conv2D(Conv2DMixin, GaussianLayer):
     def make_tfp_layer(self):
         return self._tfp_layer(self.filters, self.kernel_size, self.strides, self.padding)
 
@@ -194,7 +205,7 @@ class DenseFlipout(_Dense):
         ValueError: If an argument is out of range, or in training `num_train_examples` is missing.
     """
 
-    TFP_LAYER = _keyed(tfp.layers.DenseFlipout)
+    TFP_LAYER = "DenseFlipout"
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -204,7 +215,7 @@ class DenseReparameterization(_Dense):
     This is what the paper's authors ran. Arguments, inputs and outputs are `DenseFlipout`'s.
     """
 
-    TFP_LAYER = tfp.layers.DenseReparameterization
+    TFP_LAYER = "DenseReparameterization"
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -230,11 +241,11 @@ class Conv2DFlipout(_Conv2D):
         ValueError: As `DenseFlipout`.
     """
 
-    TFP_LAYER = _keyed(tfp.layers.Convolution2DFlipout)
+    TFP_LAYER = "Convolution2DFlipout"
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
 class Conv2DReparameterization(_Conv2D):
     """`Conv2DFlipout` by TFP's `Convolution2DReparameterization`: one weight sample a batch."""
 
-    TFP_LAYER = tfp.layers.Convolution2DReparameterization
+    TFP_LAYER = "Convolution2DReparameterization"

@@ -1,237 +1,187 @@
-"""Drop-in layers whose kernel and bias are samples from hypernetworks, w = G(z)."""
+"""Any Keras layer or model with weights that are samples from hypernetworks, w = G(z)."""
 
 import keras
-import tensorflow as tf
 
-from bayes_by_hypernet import randomness
-from bayes_by_hypernet.divergences import kernel_kl_to_prior
-from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, HypernetworkKernel, check_hidden_units
+from bayes_by_hypernet import priors
+from bayes_by_hypernet.checks import check_integer
+from bayes_by_hypernet.divergences import sampled_estimator
+from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS
 from bayes_by_hypernet.kernels import library
-from bayes_by_hypernet.layers.kinds import Conv2DKind, DenseKind
-from bayes_by_hypernet.layers.variational import VariationalLayer
-from bayes_by_hypernet.noise import AuxiliaryNoise
-from bayes_by_hypernet.priors import NormalPrior
+from bayes_by_hypernet.layers.wrapper import PosteriorWrapper
+from bayes_by_hypernet.posteriors.hypernet import (
+    HypernetPosterior,
+    check_settings,
+    count_parameters,
+)
 
 
-class HypernetLayer(VariationalLayer):
-    """What the hypernet layers share: noise, hypernetworks, the KL; see `DenseHypernet`."""
+@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
+class Hypernet(PosteriorWrapper):
+    """Wraps any Keras layer or model: its weights become samples from hypernetworks (Section 2).
+
+    In training every forward pass draws `num_samples` samples of z and so of the weights. All
+    enter the KL of Eq. 2, with as many fresh prior samples; the first one computes the outputs.
+    The wrapper adds `factor * KL / num_train_examples`, in nats, to the loss; the factor is 1
+    unless `bbh.callbacks.KLAnnealing` sets it. Outside training one fresh sample is used, so
+    predictions vary from call to call: average them with `bbh.predict`.
+
+    ```
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            bbh.layers.Hypernet(keras.layers.LSTM(32), num_train_examples=60000),
+            keras.layers.Dense(10),
+        ]
+    )
+    ```
+
+    A draw belongs to the outermost call: a layer that is called twice, or that loops, keeps its
+    weights within one forward pass, and its KL counts once.
+
+    Args:
+        layer: Keras layer or model without posteriors inside. Recurrent cells are refused: wrap
+            `keras.layers.RNN(cell)`.
+        architecture: `"layerwise"`, `"sliced"`, `"single"` (Table 1) or `"chunked"`; see
+            `ChunkedHypernetwork`.
+        noise: `"independent"` (a z for each weight tensor) or `"shared"` (one for all; Table 2);
+            None: independent, and shared where one hypernetwork makes all tensors.
+        noise_dim: Integer, dimension d of z.
+        num_samples: Integer, at least 2 for a KL, the number n of weight samples of a step.
+        hidden_units: Hidden units of the hypernetworks.
+        num_slices: Integer, slices of each tensor (`"sliced"`; None: the size of its output axis)
+            or of all weights (`"single"`; None: see `SingleHypernetwork`).
+        chunk_size, embedding_dim: Integers, of `"chunked"`.
+        kl_estimator: `"independent"`, `"full"` (joint over all weights of the wrapped layer), or
+            None for no KL.
+        prior: Callable `(shape, seed) -> samples`; None: standard normal.
+        num_likelihood_samples: How many of the samples the batch is divided among.
+        num_train_examples: Integer N; needed in training unless `kl_estimator` is None.
+        pretrained: Whether w = w0 + G(z), with w0 the layer's values when it is wrapped. The
+            hypernetworks then start near zero, and the prior is centred at w0: it is the prior of
+            the change from w0.
+        include, exclude: Which layers get a posterior: names or patterns, layer classes, functions
+            of a layer, or lists of them. The others keep their variables, which training changes
+            as ever. By default all but the normalisation layers inside a model.
+        max_parameters: The largest number of parameters allowed; None: what half of the free
+            memory holds with Adam's moments.
+        seed: Integer or None. Layers of the same seed draw the same z: give each its own.
+
+    Call arguments:
+        inputs and others: The wrapped layer's.
+        training: Boolean. As for Keras's dropout, a subclassed model must take `training` in its
+            `call`, or `fit` calls its layers as outside training: without the KL.
+
+    Returns:
+        What the wrapped layer returns.
+
+    Raises:
+        ValueError: If an argument is not allowed, nothing is selected, or the hypernetworks would
+            have more than `max_parameters` parameters.
+    """
 
     KL_ESTIMATORS = ("independent", "full", None)
 
     def __init__(
         self,
-        activation=None,
-        use_bias=True,
+        layer,
+        architecture="layerwise",
+        noise=None,
         noise_dim=1,
         num_samples=5,
         hidden_units=HIDDEN_UNITS,
-        num_slices=1,
+        num_slices=None,
+        chunk_size=4096,
+        embedding_dim=64,
         kl_estimator="independent",
         prior=None,
         num_likelihood_samples=1,
         num_train_examples=None,
+        pretrained=False,
+        include=None,
+        exclude=None,
+        max_parameters=None,
         seed=None,
         **kwargs,
     ):
-        super().__init__(kl_estimator, num_train_examples, **kwargs)
-        _check_sampling(kl_estimator, noise_dim, num_samples, num_likelihood_samples)
-        self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
-        self.noise_dim = noise_dim
-        self.num_samples = num_samples
-        self.hidden_units = check_hidden_units(hidden_units)
-        self.num_slices = num_slices
-        self.prior = NormalPrior() if prior is None else prior
-        self.num_likelihood_samples = num_likelihood_samples
-        self.seed = seed
-        self.kernel_noise = self._make_noise("kernel_noise", seed)
-        self.bias_noise = None
-        if use_bias:
-            # Any other seed will do, as long as it follows from the first.
-            bias_seed = None if seed is None else (seed ^ 0x5DEECE66) & 0x7FFFFFFF
-            self.bias_noise = self._make_noise("bias_noise", bias_seed)
-        self.prior_seed_generator = keras.random.SeedGenerator(seed)
+        super().__init__(
+            layer,
+            kl_estimator,
+            include,
+            exclude,
+            pretrained,
+            num_samples,
+            num_likelihood_samples,
+            max_parameters,
+            num_train_examples,
+            seed,
+            **kwargs,
+        )
+        if kl_estimator is not None:
+            check_integer("num_samples", num_samples)
+            if num_samples < 2:
+                raise ValueError(
+                    "Argument `num_samples` must be at least 2, since Eq. 2 compares each sample "
+                    f"with its nearest other. Received: num_samples={num_samples}"
+                )
+        settings = check_settings(architecture, noise, noise_dim, hidden_units)
+        self.architecture, self.noise, self.noise_dim, self.hidden_units = settings
+        self.num_slices = None if num_slices is None else check_integer("num_slices", num_slices, 1)
+        self.chunk_size = check_integer("chunk_size", chunk_size, 1)
+        self.embedding_dim = check_integer("embedding_dim", embedding_dim, 1)
+        self.prior = priors.get(prior)
         # Left to itself the KL avoids the C++ operation inside XLA; insisted on, XLA is avoided:
         # Keras asks this where `compile` may choose `jit_compile` itself.
         forced = kl_estimator == "independent" and library.choice() == "custom_op"
-        self.supports_jit = not forced
+        self.supports_jit = not forced and layer.supports_jit
 
-    def _make_noise(self, name, seed):
-        return AuxiliaryNoise(
-            self.noise_dim, self.num_samples, seed, dtype=self.dtype_policy, name=name
+    @property
+    def estimator(self):
+        """Function `(samples, key) -> nats`, or None."""
+        return (
+            None if self.kl_estimator is None else sampled_estimator(self.kl_estimator, self.prior)
         )
 
-    def _make_hypernetwork(self, name, shape, num_slices):
-        return HypernetworkKernel(
-            shape, self.hidden_units, num_slices, dtype=self.dtype_policy, name=name
+    def make_posterior(self, names, shapes, values):
+        return HypernetPosterior(
+            names,
+            shapes,
+            self.estimator,
+            self.architecture,
+            self.noise,
+            self.noise_dim,
+            self.hidden_units,
+            self.num_slices,
+            self.chunk_size,
+            self.embedding_dim,
+            self.targets if self.pretrained else None,
+            dtype=self.dtype_policy,
+            name="posterior",
         )
 
-    def build(self, inputs_shape, noise_shape=None):
-        self._build_weights(self.fix_inputs(inputs_shape), noise_shape)
-
-    def _build_weights(self, kernel_shape, noise_shape):
-        """Makes the hypernetworks of a kernel and, with `use_bias`, of its bias (unsliced)."""
-        dim = self.noise_dim if noise_shape is None else noise_shape[-1]
-        self.kernel_hypernetwork = self._make_hypernetwork("kernel", kernel_shape, self.num_slices)
-        self.kernel_hypernetwork.build((None, dim))
-        self.bias_hypernetwork = None
-        if self.use_bias:
-            self.bias_hypernetwork = self._make_hypernetwork("bias", kernel_shape[-1:], 1)
-            self.bias_hypernetwork.build((None, dim))
-
-    def sample_weights(self, noise=None, num_samples=None):
-        """Returns samples of kernel and bias, `[(n, *kernel_shape), (n, units)]`.
-
-        Args:
-            noise: z `(n, d)` for kernel and bias, or None: each draws its own.
-            num_samples: How many to draw where `noise` is None; default: the constructor's.
-        """
-        weights = []
-        for source, hypernetwork in (
-            (self.kernel_noise, self.kernel_hypernetwork),
-            (self.bias_noise, self.bias_hypernetwork),
-        ):
-            if hypernetwork is not None:
-                z = source(num_samples=num_samples) if noise is None else noise
-                weights.append(hypernetwork(z))
-        return weights
-
-    def forward(self, inputs, *weights):
-        """Returns the outputs with one sample of the weights."""
-        return self.activation(self.linear(inputs, *weights))
-
-    def call(self, inputs, noise=None, training=None):
-        if not training:
-            weights = self.sample_weights(None if noise is None else noise[:1], num_samples=1)
-            return self.forward(inputs, *(w[0] for w in weights))
-        weights = self.sample_weights(noise)
-        self.add_kl(self._kl, weights)
-        count = self.num_likelihood_samples
-        if count == 1:
-            return self.forward(inputs, *(w[0] for w in weights))
-        # Sample i predicts the i-th part of the batch: in expectation the mean over the samples
-        # of the log-likelihood, at the cost of one.
-        batch = tf.shape(inputs)[0]
-        parts = []
-        for i in range(count):
-            first, last = i * batch // count, (i + 1) * batch // count
-            # TensorFlow's fused convolutions give empty batches a wrong shape: a part without
-            # examples is computed on one and cut off.
-            part = inputs[first : tf.maximum(last, first + 1)]
-            parts.append(self.forward(part, *(w[i] for w in weights))[: last - first])
-        return tf.concat(parts, axis=0)
-
-    def _kl(self, weights):
-        key = randomness.next_key(self.prior_seed_generator)
-        return kernel_kl_to_prior(weights, self.prior, key, self.kl_estimator)
+    def count_parameters(self, names, shapes):
+        counts = count_parameters(
+            shapes,
+            self.architecture,
+            self.noise_dim,
+            self.hidden_units,
+            self.num_slices,
+            self.chunk_size,
+            self.embedding_dim,
+        )
+        return dict(zip(names if len(counts) == len(names) else ["all"], counts, strict=True))
 
     def get_config(self):
         config = {
-            "activation": keras.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "noise_dim": self.noise_dim,
-            "num_samples": self.num_samples,
-            "hidden_units": self.hidden_units,
-            "num_slices": self.num_slices,
-            "prior": keras.saving.serialize_keras_object(self.prior),
-            "num_likelihood_samples": self.num_likelihood_samples,
-            "seed": self.seed,
+            name: getattr(self, name)
+            for name in (
+                "architecture",
+                "noise",
+                "noise_dim",
+                "hidden_units",
+                "num_slices",
+                "chunk_size",
+                "embedding_dim",
+            )
         }
+        config["prior"] = keras.saving.serialize_keras_object(self.prior)
         return {**super().get_config(), **config}
-
-    @classmethod
-    def from_config(cls, config):
-        prior = keras.saving.deserialize_keras_object(config["prior"])
-        return cls(**{**config, "prior": prior})
-
-
-@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
-class DenseHypernet(DenseKind, HypernetLayer):
-    """Dense layer whose kernel and bias are samples from hypernetworks (paper, Section 2).
-
-    In training every call draws `num_samples` samples of z and so of the weights. All enter the
-    kernel KL of Eq. 2, with as many fresh prior samples; the first one computes the outputs. The
-    layer adds `anneal * KL / num_train_examples`, in nats, to the loss; `anneal` is 1 unless
-    `bbh.callbacks.KLAnnealing` sets it. Outside training one fresh weight sample is used, so
-    predictions vary from call to call: average them with `bbh.predict`.
-
-    Args:
-        units: Integer, the number of outputs.
-        activation, use_bias: As in `keras.layers.Dense`.
-        noise_dim: Integer, dimension d of z where the layer draws its own.
-        num_samples: Integer, at least 2 for a KL, the number n of weight samples.
-        hidden_units: Hidden units of the hypernetworks.
-        num_slices: Integer that divides `units`; more than 1: the sliced hypernetwork of Table 1
-            for the kernel (the bias stays unsliced).
-        kl_estimator: `"independent"`, `"full"` (joint over this layer's own weights), or None for
-            no KL.
-        prior: Callable `(shape, seed) -> samples`; None: standard normal.
-        num_likelihood_samples: How many of the samples the batch is divided among.
-        num_train_examples: Integer N; needed in training unless `kl_estimator` is None.
-        seed: Integer or None. Layers of the same seed draw the same z: give each its own.
-
-    Call arguments:
-        inputs: `(batch, ..., inputs)`.
-        noise: z `(n, d)` for kernel and bias (shared noise), or None: a draw each. Outside
-            training row 0 is used.
-        training: Boolean. As for Keras's dropout, a subclassed model must take `training` in its
-            `call`, or `fit` calls its layers as outside training: without the KL.
-
-    Returns:
-        `(batch, ..., units)`.
-    """
-
-    def __init__(self, units, activation=None, **kwargs):
-        super().__init__(units, activation, **kwargs)
-        _check_divides(self.num_slices, units, "units")
-
-
-@keras.saving.register_keras_serializable(package="bayes_by_hypernet")
-class Conv2DHypernet(Conv2DKind, HypernetLayer):
-    """2D convolution whose kernel and bias are samples from hypernetworks.
-
-    Args:
-        filters: Integer, the number of output channels; `num_slices` must divide it.
-        kernel_size, strides, padding, activation: As in `keras.layers.Conv2D`; channels last.
-        **kwargs: As in `DenseHypernet`.
-
-    Call arguments:
-        inputs: `(batch, height, width, channels)`.
-        noise, training: As in `DenseHypernet`.
-
-    Returns:
-        `(batch, new_height, new_width, filters)`.
-    """
-
-    def __init__(self, filters, kernel_size, strides=1, padding="valid", activation=None, **kwargs):
-        super().__init__(filters, kernel_size, strides, padding, activation, **kwargs)
-        _check_divides(self.num_slices, filters, "filters")
-
-
-def _check_sampling(kl_estimator, noise_dim, num_samples, num_likelihood_samples):
-    if noise_dim < 1:
-        raise ValueError(
-            f"Argument `noise_dim` must be at least 1. Received: noise_dim={noise_dim}"
-        )
-    if num_samples < 1:
-        raise ValueError(
-            f"Argument `num_samples` must be at least 1. Received: num_samples={num_samples}"
-        )
-    if kl_estimator is not None and num_samples < 2:
-        raise ValueError(
-            "Argument `num_samples` must be at least 2, since Eq. 2 compares each sample with its "
-            f"nearest other. Received: num_samples={num_samples}"
-        )
-    if not 1 <= num_likelihood_samples <= num_samples:
-        raise ValueError(
-            "Argument `num_likelihood_samples` must be between 1 and `num_samples`="
-            f"{num_samples}. Received: num_likelihood_samples={num_likelihood_samples}"
-        )
-
-
-def _check_divides(num_slices, size, name):
-    if num_slices < 1 or size % num_slices:
-        raise ValueError(
-            f"Argument `num_slices` must be at least 1 and divide `{name}`={size}. "
-            f"Received: num_slices={num_slices}"
-        )

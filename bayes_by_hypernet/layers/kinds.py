@@ -1,76 +1,119 @@
-"""Dense layers and convolutions: what is the same wherever their weights come from.
+"""Dense layers and convolutions with estimators of their own: what does not depend on which.
 
-Each is mixed into a layer that has the weights: `class DenseX(DenseKind, XLayer)`.
+Each is mixed into a layer that has the weights: `class DenseX(DenseMixin, XLayer)`.
 """
 
 import keras
+import tensorflow as tf
+from keras import ops
 
-from bayes_by_hypernet.layers.given_weights import (
-    Conv2DGivenWeights,
-    DenseGivenWeights,
-    normalise_pair,
-)
+from bayes_by_hypernet import draws
+from bayes_by_hypernet.checks import check_choice, check_integer
 
 
-class DenseKind:
-    """`(batch, ..., inputs)` to `(batch, ..., units)`.
+def normalise_pair(value, name):
+    """Returns `value`, an integer or a pair, as a pair of positive integers."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    try:
+        [first, second] = [check_integer(name, size, 1) for size in pair]
+    except ValueError:
+        raise ValueError(
+            f"Argument `{name}` must be a positive integer or a pair of them. "
+            f"Received: {name}={value!r}"
+        ) from None
+    return first, second
 
-    Attributes:
-        linear: Computes outputs, without the activation, from given weights.
-    """
 
-    def __init__(self, units, activation=None, **kwargs):
-        super().__init__(activation=activation, **kwargs)
-        check_count("units", units)
-        self.units = units
-        self.linear = DenseGivenWeights(dtype=self.linear_dtype, name="linear")
+class GivenWeightsMixin:
+    """Computes with the weights that a forward pass gives the layer, where it gives some."""
+
+    def call(self, inputs, training=None):
+        inputs = tf.cast(inputs, self.compute_dtype)  # integers too
+        given = draws.current().given(self)
+        if given is not None:
+            return self.activation(self.linear(inputs, *given))
+        return self.estimate(inputs, training)
+
+    @property
+    def weight_names(self):
+        names = ["kernel", "bias"] if self.use_bias else ["kernel"]
+        return [f"{self.name}/{name}" for name in names]
+
+    @property
+    def weight_shapes(self):
+        shapes = [self.kernel_shape, self.kernel_shape[-1:]]
+        return shapes if self.use_bias else shapes[:1]
+
+
+class DenseMixin(GivenWeightsMixin):
+    """`(batch, ..., inputs)` to `(batch, ..., units)`."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = check_integer("units", units, 1)
+        self.supports_masking = True
+
+    def linear(self, inputs, kernel, bias=None):
+        """Returns `inputs @ kernel + bias`."""
+        outputs = ops.matmul(inputs, ops.cast(kernel, inputs.dtype))
+        return outputs if bias is None else ops.add(outputs, ops.cast(bias, outputs.dtype))
 
     def fix_inputs(self, inputs_shape):
-        """Checks the shape of the inputs, holds the layer to it, returns the kernel's shape."""
+        """Checks the shape of the inputs, holds the layer to it, keeps the kernel's shape."""
         if len(inputs_shape) < 2 or inputs_shape[-1] is None:
             raise ValueError(
                 f"Layer {self.name!r} needs inputs (batch, ..., inputs) with a known last axis. "
                 f"Received: shape {tuple(inputs_shape)}"
             )
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: inputs_shape[-1]})
-        return (inputs_shape[-1], self.units)
+        self.kernel_shape = (inputs_shape[-1], self.units)
+        return self.kernel_shape
 
-    def compute_output_shape(self, inputs_shape, **other_shapes):
+    def compute_output_shape(self, inputs_shape):
         return (*inputs_shape[:-1], self.units)
 
     def get_config(self):
         return {**super().get_config(), "units": self.units}
 
 
-class Conv2DKind:
-    """`(batch, height, width, channels)` to `(batch, new_height, new_width, filters)`.
+class Conv2DMixin(GivenWeightsMixin):
+    """`(batch, height, width, channels)` to `(batch, new_height, new_width, filters)`."""
 
-    Attributes:
-        linear: Computes outputs, without the activation, from given weights.
-    """
-
-    def __init__(self, filters, kernel_size, strides=1, padding="valid", activation=None, **kwargs):
-        super().__init__(activation=activation, **kwargs)
-        check_count("filters", filters)
-        self.filters = filters
+    def __init__(self, filters, kernel_size, strides=1, padding="valid", **kwargs):
+        super().__init__(**kwargs)
+        self.filters = check_integer("filters", filters, 1)
         self.kernel_size = normalise_pair(kernel_size, "kernel_size")
-        self.linear = Conv2DGivenWeights(strides, padding, dtype=self.linear_dtype, name="linear")
-        self.strides = self.linear.strides
-        self.padding = padding
+        self.strides = normalise_pair(strides, "strides")
+        self.padding = check_choice("padding", padding, ("valid", "same"))
+        if keras.config.image_data_format() != "channels_last":
+            raise ValueError(
+                f"{type(self).__name__} takes images with channels last; for channels first wrap "
+                "Keras's layer, Hypernet(keras.layers.Conv2D(...)) or MeanField(...). Received: "
+                f"keras.config.image_data_format()={keras.config.image_data_format()!r}"
+            )
+
+    def linear(self, inputs, kernel, bias=None):
+        """Returns the convolution of `inputs` with `kernel`, plus `bias`."""
+        kernel = ops.cast(kernel, inputs.dtype)
+        outputs = ops.conv(inputs, kernel, self.strides, self.padding, data_format="channels_last")
+        return outputs if bias is None else ops.add(outputs, ops.cast(bias, outputs.dtype))
 
     def fix_inputs(self, inputs_shape):
-        """Checks the shape of the inputs, holds the layer to it, returns the kernel's shape."""
+        """Checks the shape of the inputs, holds the layer to it, keeps the kernel's shape."""
         if len(inputs_shape) != 4 or inputs_shape[-1] is None:
             raise ValueError(
                 f"Layer {self.name!r} needs inputs (batch, height, width, channels) with known "
                 f"channels. Received: shape {tuple(inputs_shape)}"
             )
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: inputs_shape[-1]})
-        return (*self.kernel_size, inputs_shape[-1], self.filters)
+        self.kernel_shape = (*self.kernel_size, inputs_shape[-1], self.filters)
+        return self.kernel_shape
 
-    def compute_output_shape(self, inputs_shape, **other_shapes):
-        kernel_shape = (*self.kernel_size, inputs_shape[-1], self.filters)
-        return self.linear.compute_output_shape(inputs_shape, kernel_shape)
+    def compute_output_shape(self, inputs_shape):
+        shape_of = keras.layers.Conv2D(
+            self.filters, self.kernel_size, self.strides, self.padding, name="shape_of"
+        )
+        return shape_of.compute_output_shape(inputs_shape)
 
     def get_config(self):
         config = {
@@ -80,9 +123,3 @@ class Conv2DKind:
             "padding": self.padding,
         }
         return {**super().get_config(), **config}
-
-
-def check_count(name, value):
-    """Raises a ValueError where a number of things is less than 1."""
-    if value < 1:
-        raise ValueError(f"Argument `{name}` must be at least 1. Received: {name}={value}")

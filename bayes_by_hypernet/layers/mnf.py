@@ -6,23 +6,24 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
+from bayes_by_hypernet.checks import check_integer, check_positive
 from bayes_by_hypernet.divergences import gaussian_kl
 from bayes_by_hypernet.layers.flows import MaskedRealNVP
-from bayes_by_hypernet.layers.kinds import Conv2DKind, DenseKind, check_count
-from bayes_by_hypernet.layers.variational import VariationalLayer
-from bayes_by_hypernet.noise import DrawingLayer
+from bayes_by_hypernet.layers.kinds import Conv2DMixin, DenseMixin
+from bayes_by_hypernet.posteriors.layer import PosteriorLayer
 from bayes_by_hypernet.priors import NormalPrior
 
 _LOG_2PI = math.log(2 * math.pi)
 
 
-class MNFLayer(VariationalLayer, DrawingLayer):
+class MNFLayer(PosteriorLayer):
     """What the layers of multiplicative normalising flows share; see `DenseMNF`.
 
     A subclass says how z meets the weights: `_multiplied`, `_outputs_mean` and `_projection`.
     """
 
     KL_ESTIMATORS = ("auxiliary", None)
+    use_bias = True
 
     def __init__(
         self,
@@ -35,26 +36,17 @@ class MNFLayer(VariationalLayer, DrawingLayer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(kl_estimator, num_train_examples, seed=seed, **kwargs)
-        if not max_stddev > 0:
-            raise ValueError(
-                f"Argument `max_stddev` must be positive. Received: max_stddev={max_stddev}"
-            )
-        check_count("flow_units", flow_units)
+        super().__init__(kl_estimator, num_train_examples, seed, **kwargs)
         self.activation = keras.activations.get(activation)
         self.prior_stddev = NormalPrior(prior_stddev).stddev
-        self.max_stddev = max_stddev
-        self.flow_units = flow_units
+        self.max_stddev = check_positive("max_stddev", max_stddev)
+        self.flow_units = check_integer("flow_units", flow_units, 1)
         # Variances near 1e-8 are beyond half precision: there the layer computes in float32.
         self._parameter_dtype = "float64" if self.variable_dtype == "float64" else "float32"
         self.flow_q, self.flow_r = (
             MaskedRealNVP(hidden_units=units, dtype=self._parameter_dtype, name=name)
             for name, units in (("flow_q", flow_units), ("flow_r", 2 * flow_units))
         )
-
-    @property
-    def linear_dtype(self):
-        return self._parameter_dtype
 
     def build(self, inputs_shape):
         kernel_shape = self.fix_inputs(inputs_shape)
@@ -93,6 +85,12 @@ class MNFLayer(VariationalLayer, DrawingLayer):
         mean = tf.broadcast_to(self.q0_mean, (num_samples, self.q0_mean.shape[0]))  # (n, d)
         z = _normal(mean, tf.exp(self.q0_log_variance), randomness.fold_in(key, "q0"))
         return self.flow_q(z, randomness.fold_in(key, "flow_q"))
+
+    def start_at(self, kernel, bias=None):
+        """Sets the means of the built layer's posterior; the prior stays centred at zero."""
+        self.kernel_mean.assign(kernel)
+        if bias is not None:
+            self.bias_mean.assign(bias)
 
     def kl(self, key):
         """One draw's estimate of the bound of KL(q(W) || p(W)), in nats.
@@ -149,10 +147,11 @@ class MNFLayer(VariationalLayer, DrawingLayer):
             for name, mean, variance in zip(names, means, self._drawn_variances(), strict=True)
         ]
 
-    def call(self, inputs, training=None):
+    def estimate(self, inputs, training):
+        """Returns the outputs by local reparameterisation, and adds the KL in training."""
         key = self.next_key()
         if training:
-            self.add_kl(self.kl, randomness.fold_in(key, "kl"))
+            self.add_kl(lambda: self.kl(randomness.fold_in(key, "kl")))
         x = tf.cast(inputs, self._parameter_dtype)
         z, _ = self._factors(tf.shape(x)[0], randomness.fold_in(key, "z"))  # (batch, d)
         z = tf.reshape(z, (-1, *[1] * (len(x.shape) - 2), z.shape[-1]))  # (batch, 1, ..., d)
@@ -173,7 +172,7 @@ class MNFLayer(VariationalLayer, DrawingLayer):
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
-class DenseMNF(DenseKind, MNFLayer):
+class DenseMNF(DenseMixin, MNFLayer):
     """Dense layer whose posterior is a multiplicative normalising flow (Louizos & Welling, 2017).
 
     "Multiplicative Normalizing Flows for Variational Bayesian Neural Networks", arXiv:1703.01961,
@@ -240,7 +239,7 @@ class DenseMNF(DenseKind, MNFLayer):
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
-class Conv2DMNF(Conv2DKind, MNFLayer):
+class Conv2DMNF(Conv2DMixin, MNFLayer):
     """2D convolution whose posterior is a multiplicative normalising flow; see `DenseMNF`.
 
     z has one factor for each filter, which multiplies the means of the filter's kernel and of its

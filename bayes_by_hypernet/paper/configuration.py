@@ -86,7 +86,17 @@ class RunConfig:
 
     def make_method(self):
         """Returns the `Method` of this configuration, newly initialised."""
-        return methods.get(self.method)(self.make_network(), self.method_options())
+        return methods.get(self.method)(
+            self.make_network(), self.method_options(), self.seed, self.prediction_batch_size
+        )
+
+    @property
+    def prediction_batch_size(self):
+        """How many inputs are predicted at once where their answers depend on each other, or None.
+
+        As many as in training.
+        """
+        return self.batch_size if self.batch_norm == "batch" else None
 
     def flat(self):
         """Returns a flat dict: every setting by its flag's name, None where it has no meaning."""

@@ -14,6 +14,7 @@ from bayes_by_hypernet.export import export
 from bayes_by_hypernet.paper import protocols
 from bayes_by_hypernet.paper.posterior import Posterior
 from bayes_by_hypernet.paper.run_directory import RunDirectory
+from bayes_by_hypernet.posteriors.samplers import as_sampler
 from bayes_by_hypernet.prediction import Predictor, categorical_prediction, sufficient_samples
 from bayes_by_hypernet.training import (
     FusedAdam,
@@ -148,9 +149,9 @@ def fit(method, config, dataset, directory, strategy, steps_per_call, checkpoint
 
 
 def make_trainer(
-    method, config, dataset, directory, strategy, steps_per_call, checkpoint_minutes, name=""
+    model, config, dataset, directory, strategy, steps_per_call, checkpoint_minutes, name=""
 ):
-    """Returns the `Trainer` of a method, or of the member `name` of an ensemble."""
+    """Returns the `Trainer` of a `BayesianModel`, or of the member `name` of an ensemble."""
     train = dataset.train
     if config.max_train_examples:
         train = Examples(*(a[: config.max_train_examples] for a in (train.images, train.labels)))
@@ -167,7 +168,17 @@ def make_trainer(
     make_optimizer = functools.partial(
         FusedAdam, config.learning_rate, epsilon=protocols.ADAM_EPSILON
     )
-    return Trainer(method, make_optimizer, train, plan, directory, strategy, name, config.pipeline)
+    return Trainer(
+        model,
+        config.make_network().likelihood,
+        make_optimizer,
+        train,
+        plan,
+        directory,
+        strategy,
+        name,
+        config.pipeline,
+    )
 
 
 def _describe(method, strategy):
@@ -185,8 +196,9 @@ def _describe(method, strategy):
 
 def predict(method, dataset, config):
     """Returns the `Prediction`s of the test set and of the outliers."""
-    predictor = Predictor(method)
-    num_samples = sufficient_samples(method, config.num_predictive_samples)
+    sampler = method.sampler
+    predictor = Predictor(sampler)
+    num_samples = sufficient_samples(sampler, config.num_predictive_samples)
     return [
         _predict(predictor, config.pipeline.inputs(images), num_samples, config.seed, what)
         for images, what in ((dataset.test.images, "test images"), (dataset.outliers, "outliers"))
@@ -242,13 +254,15 @@ def _predict(predictor, images, num_samples, seed, what):
     return categorical_prediction(mean, entropy)
 
 
-def _validation(method, dataset, config):
+def _validation(model, dataset, config):
     """Returns the function that measures the validation set after an epoch, None without one."""
     if dataset.validation is None:
         return None
     images, labels = config.pipeline.inputs(dataset.validation.images), dataset.validation.labels
-    predictor = Predictor(method)
-    num_samples = sufficient_samples(method, protocols.NUM_VALIDATION_SAMPLES)
+    sampler = as_sampler(model)
+    sampler.prediction_batch_size = config.prediction_batch_size
+    predictor = Predictor(sampler)
+    num_samples = sufficient_samples(sampler, protocols.NUM_VALIDATION_SAMPLES)
     key = randomness.fold_in(randomness.seed_key(config.seed), "validation")
 
     def validate():

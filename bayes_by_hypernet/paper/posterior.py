@@ -13,6 +13,7 @@ from bayes_by_hypernet.training.checkpoints import (
     checkpoint_directory,
     has_failed,
     restore,
+    trackable,
 )
 
 
@@ -63,7 +64,7 @@ def _restore(member, run_directory, name):
     state = tf.train.get_checkpoint_state(str(directory))
     if state is None or has_failed(run_directory, name):
         return False
-    checkpoint = tf.train.Checkpoint(method=member.trackable)
+    checkpoint = tf.train.Checkpoint(method=trackable(member))
     if any(restore(checkpoint, path) for path in reversed(state.all_model_checkpoint_paths)):
         return True
     raise CheckpointError(f"None of the checkpoints in {os.fspath(directory)!r} can be read.")
@@ -75,18 +76,19 @@ class Posterior:
     Attributes:
         config: `RunConfig`.
         method: `Method`.
-        keras_model: The Keras model `x -> logits` where the method has one, else None.
+        keras_model: The fitted `bbh.models.BayesianModel`; of an ensemble the first.
     """
 
     def __init__(self, method, config):
         self.method = method
         self.config = config
-        self.keras_model = method.keras_model
-        self.num_distinct_samples = method.num_distinct_samples
-        self.sample_shapes = method.sample_shapes
-        self.variables = method.variables
-        self.input_shape = method.input_shape
-        self.prediction_batch_size = method.prediction_batch_size
+        self.keras_model = next(iter(method.members.values()))
+        self._sampler = method.sampler
+        self.num_distinct_samples = self._sampler.num_distinct_samples
+        self.sample_shapes = self._sampler.sample_shapes
+        self.variables = self._sampler.variables
+        self.input_shape = self._sampler.input_shape
+        self.prediction_batch_size = self._sampler.prediction_batch_size
 
     def sample(self, num_samples: int, seed: int | None = None) -> dict[str, tf.Tensor]:
         """Draws weights from the posterior.
@@ -117,15 +119,15 @@ class Posterior:
         """
         x = tf.convert_to_tensor(x, tf.float32)
         sample = {name: tf.convert_to_tensor(weights) for name, weights in sample.items()}
-        name, shape = next(iter(self.method.sample_shapes.items()))
+        name, shape = next(iter(self.sample_shapes.items()))
         if len(sample[name].shape) == len(shape):
-            return self.method.logits(x, sample)
+            return self._sampler.logits(x, sample)
         return tf.map_fn(
-            lambda one: self.method.logits(x, one), sample, fn_output_signature=tf.float32
+            lambda one: self._sampler.logits(x, one), sample, fn_output_signature=tf.float32
         )
 
     def draw(self, num_samples, key):
-        return self.method.draw(num_samples, key)
+        return self._sampler.draw(num_samples, key)
 
     def predict(self, x, **kwargs) -> Prediction | GaussianPrediction:
         """Returns the posterior predictive of `x`: see `bbh.predict`."""

@@ -145,17 +145,17 @@ def run(name, settings, directory):
     data = toy.load(protocols.SEED)
     keras.utils.set_random_seed(settings["seed"])
     cls = methods.get(name)
-    method = cls(TOY, cls.Options(**settings["options"]))
+    method = cls(TOY, cls.Options(**settings["options"]), settings["seed"])
     started = time.perf_counter()
     train_nll = fit(name, method, settings, data.train, directory)
     seconds = time.perf_counter() - started
     predict = functools.partial(
         prediction.predict,
-        method,
+        method.sampler,
         num_samples=settings["num_samples"],
         seed=settings["seed"],
         return_samples=True,
-        likelihood=TOY.likelihood,
+        likelihood="gaussian",
     )
     numbers = {
         "settings": settings,
@@ -194,7 +194,13 @@ def fit(name, method, settings, train, directory):
             settings["annealing_steps"],
         )
         trainer = Trainer(
-            member, make_optimizer, train, plan, directory, tf.distribute.get_strategy()
+            member,
+            method.likelihood,
+            make_optimizer,
+            train,
+            plan,
+            directory,
+            tf.distribute.get_strategy(),
         )
         batches = iter(trainer.batches(0))
         label = f"{name} {member_name}".replace("_", " ").strip()

@@ -32,6 +32,24 @@ def has_failed(run_directory, name):
     return (checkpoint_directory(run_directory, name) / FAILURE_FILE).exists()
 
 
+def trackable(model):
+    """Returns what `tf.train.Checkpoint` saves and restores of a model: its variables by path.
+
+    By path and one by one, since TensorFlow does not see layers in a layer's list. As Keras
+    variables, so that those the optimiser holds too are saved once. States of seed generators and
+    values that a posterior stands for are left out: nothing depends on them.
+
+    Args:
+        model: `BayesianModel`.
+    """
+    variables = {
+        # A posterior's variable by its path within it, whatever wraps the model.
+        variable.path.rpartition("/posterior/")[2]: variable
+        for variable in [*model.fitted_variables, *model.moving_variables]
+    }
+    return tf.train.Checkpoint(variables=variables)
+
+
 class Checkpoints:
     """The two newest checkpoints of a run.
 

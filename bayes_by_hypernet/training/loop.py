@@ -11,13 +11,14 @@ from bayes_by_hypernet import randomness
 from bayes_by_hypernet.divergences import linear_annealing, scaled_kl
 from bayes_by_hypernet.training import objective
 from bayes_by_hypernet.training.batches import steps_per_epoch, training_batches
-from bayes_by_hypernet.training.checkpoints import Checkpoints, checkpoint_directory
+from bayes_by_hypernet.training.checkpoints import (
+    Checkpoints,
+    checkpoint_directory,
+    trackable,
+)
 from bayes_by_hypernet.training.progress import History, ProgressBar, Scalars
 from bayes_by_hypernet.training.strategy import is_chief
 
-# Steps of the discriminator before training and with each step (paper, supplement A).
-DISCRIMINATOR_WARM_UP_STEPS = 100
-DISCRIMINATOR_STEPS = 5
 # Calls before the time left is estimated: the first one also traces and compiles.
 WARM_UP_CALLS = 2
 
@@ -47,27 +48,38 @@ class Plan:
 
 
 class Trainer:
-    """Fits a method to training examples under the strategy in whose scope it was made.
+    """Fits a `BayesianModel` to training examples under the strategy in whose scope it was made.
 
     Everything random follows from (seed, step), and `checkpoints/` of the run directory holds
     parameters, optimiser and step: a resumed run continues at the very step, and on one CPU
     device equals the uninterrupted one bit for bit.
 
     Args:
-        method: `Method`.
+        model: `BayesianModel`.
+        likelihood: Of the labels given its outputs, see `likelihoods`.
         make_optimizer: Function that returns a `FusedAdam`, one for each network to be trained.
         examples: Training `Examples`.
         plan: `Plan`.
         directory: Run directory.
         strategy: `tf.distribute.Strategy`.
-        name: Of the method among its ensemble; its files in the run directory carry it.
+        name: Of the model among its ensemble; its files in the run directory carry it.
         pipeline: `Pipeline` from the images to the network's inputs, or None: they are.
     """
 
     def __init__(
-        self, method, make_optimizer, examples, plan, directory, strategy, name="", pipeline=None
+        self,
+        model,
+        likelihood,
+        make_optimizer,
+        examples,
+        plan,
+        directory,
+        strategy,
+        name="",
+        pipeline=None,
     ):
-        self.method = method
+        self.model = model
+        self.likelihood = likelihood
         self.name = name
         self.examples = examples
         self.pipeline = pipeline
@@ -80,15 +92,16 @@ class Trainer:
         self.chief = is_chief(strategy)
         with strategy.scope():
             self.optimizer = make_optimizer()
-            self.optimizer.build(method.trainable_variables)
+            self.optimizer.build(model.fitted_variables)
             aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
             self.step = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=aggregation)
             self.train_seconds = tf.Variable(
                 0.0, trainable=False, dtype=tf.float64, aggregation=aggregation
             )
-            objects = {"method": method.trackable, "optimizer": self.optimizer}
-            if method.adversarial_kl:
-                objects |= self._build_discriminator(make_optimizer)
+            objects = {"method": trackable(model), "optimizer": self.optimizer}
+            self._auxiliary_variables = ()
+            if model.estimator is not None and model.estimator.auxiliary_variables:
+                objects |= self._build_auxiliary(make_optimizer)
         self._checkpoints = Checkpoints(
             checkpoint_directory(self.directory, name),
             plan.checkpoint_minutes,
@@ -97,15 +110,15 @@ class Trainer:
             **objects,
         )
 
-    def _build_discriminator(self, make_optimizer):
-        """Makes the discriminator's optimiser; returns what is to be saved of both."""
-        self._discriminator = self.method.adversarial_kl.discriminator
-        self._discriminator_optimizer = make_optimizer()
-        self._discriminator_optimizer.build(self._discriminator.trainable_variables)
-        variables = {v.path: v for v in self._discriminator.trainable_variables}
-        return {
+    def _build_auxiliary(self, make_optimizer):
+        """Makes the optimiser of the estimator's own parts; returns what is to be saved of both."""
+        self._auxiliary_variables = self.model.estimator.auxiliary_variables
+        self._auxiliary_optimizer = make_optimizer()
+        self._auxiliary_optimizer.build(self._auxiliary_variables)
+        variables = {v.path: v for v in self._auxiliary_variables}
+        return {  # so named in checkpoints
             "discriminator": tf.train.Checkpoint(variables=variables),
-            "discriminator_optimizer": self._discriminator_optimizer,
+            "discriminator_optimizer": self._auxiliary_optimizer,
         }
 
     def restore(self):
@@ -196,10 +209,9 @@ class Trainer:
         terms = tf.TensorArray(tf.float32, tf.cast(num_steps, tf.int32), element_shape=(4,))
         for i in tf.range(tf.cast(num_steps, tf.int32)):
             step = self.step.read_value()
-            if self.method.adversarial_kl:
-                warm_up = tf.where(step == 0, DISCRIMINATOR_WARM_UP_STEPS, 0)
-                for j in tf.range(DISCRIMINATOR_STEPS + warm_up):
-                    self.strategy.run(self._discriminator_step, args=(step, j))
+            if self._auxiliary_variables:
+                for j in tf.range(self.model.estimator.num_auxiliary_steps(step)):
+                    self.strategy.run(self._auxiliary_step, args=(step, j))
             result = self.strategy.run(self._replica_step, args=(next(batches), step))
             # The terms are summed over replicas already.
             terms = terms.write(i, self.strategy.experimental_local_results(result)[0])
@@ -207,23 +219,45 @@ class Trainer:
         return terms.stack()
 
     def _replica_step(self, batch, step):
-        key = self._key(step)
-        terms, gradients = objective.gradients(
-            self.method,
-            *batch,
-            key,
-            self._kl_scale(step),
-            self.plan.batch_size,
-            self.optimizer.multiply,
-        )
-        self.optimizer.apply_local(gradients, self.method.trainable_variables)
-        return tf.stack(terms)
+        inputs, labels = batch
 
-    def _discriminator_step(self, step, index):
+        def losses_of(outputs):
+            return self.likelihood.negative_log_likelihood(labels, outputs)
+
+        def with_added(outputs):
+            return outputs, [tf.reduce_sum(loss) for loss in self.model.body.losses]
+
+        def likelihood_loss(parameters, key):
+            results = self.model.training_outputs(inputs, parameters, key, with_added, losses_of)
+            outputs = tf.stack([outputs for outputs, _ in results])  # (k, batch, ...)
+            # Log-likelihoods are averaged over samples, not likelihoods (ruling 11).
+            losses = tf.reduce_mean(losses_of(outputs), axis=0)  # (batch,)
+            nll = tf.reduce_sum(losses) / self.plan.batch_size
+            correct = tf.reduce_sum(self.likelihood.correct(labels, outputs))
+            sums = [nll, correct / self.plan.batch_size]
+            added = [loss for _, losses in results for loss in losses]
+            if not added:
+                return nll, sums
+            share = len(results) * self.strategy.num_replicas_in_sync
+            added = tf.add_n(added) / share
+            return nll + added, [*sums, added]
+
+        scale = self._kl_scale(step)
+        step = objective.gradients(
+            self.model, likelihood_loss, self._key(step), scale, self.optimizer.matmul
+        )
+        self.optimizer.apply_local(step.gradients, self.model.fitted_variables)
+        nll, correct, *added = step.sums
+        return tf.stack(
+            objective.Terms(tf.add_n([nll, *added]) + scale * step.kl, nll, step.kl, correct)
+        )
+
+    def _auxiliary_step(self, step, index):
         key = randomness.fold_in(self._key(step), "discriminator")
-        gradients = objective.discriminator_gradients(self.method, randomness.fold_in(key, index))
-        variables = self._discriminator.trainable_variables
-        self._discriminator_optimizer.apply_local(gradients, variables)
+        key = randomness.fold_in(key, index)
+        samples = self.model.auxiliary_samples(randomness.fold_in(key, "posterior"))
+        gradients = self.model.estimator.auxiliary_gradients(samples, key)
+        self._auxiliary_optimizer.apply_local(gradients, self._auxiliary_variables)
 
     def _key(self, step):
         return randomness.fold_in(randomness.seed_key(self.plan.seed), step)
@@ -275,7 +309,7 @@ class Trainer:
 
     def _check_parameters(self):
         # A step's loss is of the parameters before its update: the update may have broken them.
-        for variable in self.method.trainable_variables:
+        for variable in self.model.fitted_variables:
             if not np.isfinite(float(tf.reduce_sum(variable.value))):
                 self._stop(int(self.step.numpy()), f"the parameter {variable.path!r}")
 

@@ -1,4 +1,4 @@
-"""The objective, negative ELBO per example (Eq. 1), and its gradients through the edges."""
+"""The objective, negative ELBO per example (Eq. 1), and its gradients through weight samples."""
 
 from typing import NamedTuple
 
@@ -6,15 +6,12 @@ import tensorflow as tf
 
 from bayes_by_hypernet import randomness
 
-# Of the gradients with the adversarial estimate (authors' code).
-CLIP = 5.0
-
 
 class Terms(NamedTuple):
     """Terms of one step's loss; scalars.
 
     Attributes:
-        loss: `nll + kl_scale * kl`, nats per example.
+        loss: `nll + kl_scale * kl`, and what layers of the model add; nats per example.
         nll: Mean negative log-likelihood of the batch, nats per example.
         kl: Divergence from the prior, nats, unscaled.
         accuracy: Share of the batch that the mean prediction gets right; 0 in a regression.
@@ -30,58 +27,73 @@ class NonFiniteLossError(FloatingPointError):
     """A term of the loss became NaN or infinite."""
 
 
-def gradients(method, images, labels, key, kl_scale, batch_size, multiply=None):
-    """Returns the `Terms` of one step and the gradients of the loss, equal on every replica.
+class Step(NamedTuple):
+    """What `gradients` returns.
 
-    To be called in a replica context. The likelihood's gradient with respect to the edges is
-    summed over replicas; all before (the hypernetworks) and beside it (the KL) is computed alike
-    on each. With a hypernetwork as generator that is a sum of n weight vectors, in place of the
-    generator's far more parameters.
+    Attributes:
+        kl: Divergence from the prior, nats, unscaled.
+        sums: What the likelihood's part returned besides its loss, summed over replicas.
+        gradients: Of the loss, one for each variable of the model, equal on every replica; None
+            for a matrix that going back over `matmul` has updated.
+    """
+
+    kl: tf.Tensor
+    sums: list
+    gradients: list
+
+
+def gradients(model, likelihood_loss, key, kl_scale, matmul=None):
+    """Returns the gradients of one step's loss, `likelihood_loss + kl_scale * kl`.
+
+    To be called in a replica context. The objective has two halves that meet at the sampled
+    parameters: `variables -> parameters` is the same on every replica, `parameters, data -> loss`
+    is not. Gradients with respect to the parameters are what replicas sum: for a hypernetwork
+    n weight vectors, in place of its own, far more numerous parameters.
 
     Args:
-        method: `Method`.
-        images, labels: This replica's part of the batch.
-        key: Stateless seed of the step, the same on every replica. What the examples' part of
-            the network draws is keyed by the replica as well.
+        model: `BayesianModel`.
+        likelihood_loss: Function `(parameters, key) -> (loss, sums)`: this replica's share of the
+            loss that depends on the data, a scalar, and a list of tensors to be summed over
+            replicas. Its key differs between replicas.
+        key: Stateless seed of the step, the same on every replica.
         kl_scale: What the KL is multiplied by: `temperature * anneal / N`.
-        batch_size: Global batch size.
-        multiply: Of `Method.edges`; a kernel that going back over it updates has the gradient
-            None.
+        matmul: Of `Posterior.sample`.
+
+    Returns:
+        `Step`.
     """
     context = tf.distribute.get_replica_context()
+    estimator = model.estimator
+    if estimator is not None and not estimator.updates_in_backward:
+        matmul = None
     with tf.GradientTape() as generation:
-        # Clipping needs the gradients themselves.
-        edges = method.edges(key, None if method.adversarial_kl else multiply)
+        parameters = model.sampled_parameters(key, matmul)
     with tf.GradientTape() as likelihood:
-        likelihood.watch(edges)
+        likelihood.watch(parameters)
         replica_key = randomness.fold_in(key, context.replica_id_in_sync_group)
-        logits = method.training_logits(images, labels, edges, replica_key)  # (k, batch, classes)
-        losses = method.likelihood.negative_log_likelihood(labels, logits)  # (k, batch)
-        # Log-likelihoods are averaged over samples, not likelihoods (ruling 11).
-        nll = tf.reduce_sum(tf.reduce_mean(losses, axis=0)) / batch_size
-    likelihood_gradients = likelihood.gradient(nll, edges, unconnected_gradients="zero")
-    correct = tf.reduce_sum(method.likelihood.correct(labels, logits)) / batch_size
+        loss, sums = likelihood_loss(parameters, replica_key)
+    likelihood_gradients = likelihood.gradient(loss, parameters, unconnected_gradients="zero")
     # Of samples that the likelihood has not seen nothing is exchanged: `_values`.
-    *values, nll, correct = context.all_reduce(
-        tf.distribute.ReduceOp.SUM, [*map(_values, likelihood_gradients), nll, correct]
+    reduced = context.all_reduce(
+        tf.distribute.ReduceOp.SUM, [*map(_values, likelihood_gradients), *sums]
     )
+    values, sums = reduced[: len(parameters)], reduced[len(parameters) :]
     with tf.GradientTape() as divergence:
-        divergence.watch(edges)
-        kl = method.kl(edges, key)
-        scaled_kl = kl_scale * kl
-    kl_gradients = divergence.gradient(scaled_kl, edges, unconnected_gradients="zero")
-    edge_gradients = [
+        divergence.watch(parameters)
+        kl = model.kl(parameters, key)
+        scaled_kl = tf.cast(kl_scale, kl.dtype) * kl
+    kl_gradients = divergence.gradient(scaled_kl, parameters, unconnected_gradients="zero")
+    parameter_gradients = [
         _add(kl_gradient, gradient, value)
         for kl_gradient, gradient, value in zip(
             kl_gradients, likelihood_gradients, values, strict=True
         )
     ]
-    variables = [variable.value for variable in method.trainable_variables]
-    terms = Terms(nll + scaled_kl, nll, kl, correct)
-    variable_gradients = generation.gradient(edges, variables, output_gradients=edge_gradients)
-    if method.adversarial_kl:
-        variable_gradients = clipped(variable_gradients)
-    return terms, variable_gradients
+    variables = [variable.value for variable in model.fitted_variables]
+    result = generation.gradient(parameters, variables, output_gradients=parameter_gradients)
+    if estimator is not None:
+        result = estimator.process(result)
+    return Step(kl, sums, result)
 
 
 def _values(gradient):
@@ -94,21 +106,3 @@ def _add(total, gradient, values):
     if isinstance(gradient, tf.IndexedSlices):
         return tf.tensor_scatter_nd_add(total, gradient.indices[:, tf.newaxis], values)
     return total + values
-
-
-def discriminator_gradients(method, key):
-    """Returns the gradients of the discriminator's loss on fresh posterior samples.
-
-    Nothing here depends on the data: replicas need not exchange anything.
-    """
-    estimator = method.adversarial_kl
-    draws = method.draw(method.options.num_kl_samples, randomness.fold_in(key, "posterior"))
-    with tf.GradientTape() as tape:
-        loss = estimator.loss(list(draws.values()), key)
-    variables = [v.value for v in estimator.discriminator.trainable_variables]
-    return clipped(tape.gradient(loss, variables))
-
-
-def clipped(gradients):
-    """Clips each component, of both networks of the adversarial estimate (protocol)."""
-    return [tf.clip_by_value(gradient, -CLIP, CLIP) for gradient in gradients]

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from bayes_by_hypernet import randomness
+from bayes_by_hypernet.paper import methods
 from bayes_by_hypernet.paper.figures import style
 from bayes_by_hypernet.paper.posterior import load
 from bayes_by_hypernet.paper.posterior_statistics import WeightStatistics, weight_statistics
@@ -66,7 +67,8 @@ class KernelPosterior(NamedTuple):
             for first in range(0, total, most)
         ]
         samples = np.concatenate(chunks)
-        name, colour = style.METHODS[run.config.method]
+        method = methods.get(run.config.method)
+        name, colour = method.label, method.colour
         statistics = weight_statistics(samples.reshape(len(samples), -1))
         return cls(name, colour, samples, statistics)
 

@@ -5,6 +5,7 @@ import functools
 import json
 import pathlib
 
+from bayes_by_hypernet.paper import methods
 from bayes_by_hypernet.paper.figures import style
 from bayes_by_hypernet.paper.run_directory import CURVES_FILE, RESULTS_FILE
 
@@ -25,12 +26,12 @@ class Run:
 
     def __post_init__(self):
         self.directory = pathlib.Path(self.directory)
-        self.label = self.label or style.METHODS[self.results["method"]][0]
+        self.label = self.label or methods.get(self.results["method"]).label
 
     @property
     def colour(self):
         """The method's."""
-        return style.METHODS[self.results["method"]][1]
+        return methods.get(self.results["method"]).colour
 
     @functools.cached_property
     def results(self):

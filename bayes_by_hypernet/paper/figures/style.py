@@ -4,15 +4,7 @@ import pathlib
 
 from matplotlib.figure import Figure
 
-# Wong (2011). A method keeps its name and colour in every figure.
-METHODS = {
-    "map": ("MAP", "#000000"),
-    "ensemble": ("Ensemble", "#E69F00"),
-    "bbb": ("BbB", "#56B4E9"),
-    "dropout": ("Dropout", "#009E73"),
-    "mnf": ("MNF", "#CC79A7"),
-    "bbh": ("BbH", "#D55E00"),
-}
+# Colours are from Wong (2011); a method carries its name and its own.
 IN_COLOUR, OUTLIER_COLOUR = "#0072B2", "#7F7F7F"  # of the test set and of the outliers
 LINES = ("-", "--", ":", "-.")  # of several runs of one method
 NARROW = 4.6  # inches: of figures that stand beside others, or fill a phone

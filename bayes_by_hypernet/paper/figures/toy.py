@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from bayes_by_hypernet.data import toy
-from bayes_by_hypernet.paper import protocols
+from bayes_by_hypernet.paper import methods, protocols
 from bayes_by_hypernet.paper.figures import style
 from bayes_by_hypernet.paper.toy_regression import GRID, Results
 
@@ -35,7 +35,7 @@ def toy_regression(directory):
     figure, axes = style.new_figure(5.2, 7.4, rows=3, columns=2, sharex=True, sharey=True)
     x = GRID[:, 0]
     for axis, method in zip(axes.flat, METHODS, strict=True):
-        name, colour = style.METHODS[method]
+        name, colour = methods.get(method).label, methods.get(method).colour
         given = [
             *axis.plot(x, toy.true_function(x), label="true function $x^3$", **TRUTH_STYLE),
             *axis.plot(data.train.images, data.train.labels, label="training data", **DATA_STYLE),

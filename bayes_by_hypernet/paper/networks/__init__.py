@@ -1,12 +1,12 @@
-"""Networks, each written once over a family of layers (see `family.LayerFamily`)."""
+"""The networks of the paper: functions that return Keras models."""
 
 import dataclasses
 
 from bayes_by_hypernet.layers import STATISTICS
-from bayes_by_hypernet.paper.networks.family import GivenWeightsFamily, LayerFamily, Network
-from bayes_by_hypernet.paper.networks.lenet import LENET
-from bayes_by_hypernet.paper.networks.mlp import TOY
-from bayes_by_hypernet.paper.networks.resnet32 import RESNET32
+from bayes_by_hypernet.paper.networks.base import Network
+from bayes_by_hypernet.paper.networks.lenet import LENET, lenet
+from bayes_by_hypernet.paper.networks.mlp import TOY, mlp
+from bayes_by_hypernet.paper.networks.resnet32 import RESNET32, resnet32
 
 # Those that a configuration can name: the toy regression's has data and settings of its own.
 NETWORKS = {network.name: network for network in (LENET, RESNET32)}
@@ -44,8 +44,9 @@ __all__ = [
     "NETWORKS",
     "RESNET32",
     "TOY",
-    "GivenWeightsFamily",
-    "LayerFamily",
     "Network",
     "get",
+    "lenet",
+    "mlp",
+    "resnet32",
 ]

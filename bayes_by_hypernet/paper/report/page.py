@@ -5,8 +5,7 @@ import pathlib
 
 import jinja2
 
-from bayes_by_hypernet.paper import figures, tables, toy_regression
-from bayes_by_hypernet.paper.figures import style
+from bayes_by_hypernet.paper import figures, methods, tables, toy_regression
 from bayes_by_hypernet.paper.report import illustrations
 
 
@@ -95,7 +94,9 @@ def _posterior(runs):
 def _toy(directory, number, folder):
     """Returns the figure and the table of one folder of the toy regression."""
     numbers = json.loads((directory / toy_regression.NUMBERS_FILE).read_text())
-    numbers = [(style.METHODS[name][0], numbers[name]) for name in style.METHODS if name in numbers]
+    numbers = [
+        (methods.get(name).label, numbers[name]) for name in methods.METHODS if name in numbers
+    ]
     return illustrations.of_toy(directory, number, folder), tables.toy_table(numbers)
 
 

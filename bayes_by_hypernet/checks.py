@@ -1,0 +1,57 @@
+"""Checks of arguments: which argument, what is allowed, what came."""
+
+import math
+import numbers
+
+import numpy as np
+
+
+def check_choice(name, value, allowed):
+    """Returns `value`; ValueError unless it is one of those allowed."""
+    if not any(
+        value is choice or (type(value) is type(choice) and value == choice) for choice in allowed
+    ):
+        raise ValueError(f"Argument `{name}` must be one of {allowed}. Received: {name}={value!r}")
+    return value
+
+
+def check_at_least(name, value, least):
+    """Returns `value`; ValueError where it is no number or too small."""
+    is_number = isinstance(value, (numbers.Real, np.number)) and not isinstance(value, bool)
+    if not is_number or not value >= least:
+        raise ValueError(f"Argument `{name}` must be at least {least}. Received: {name}={value!r}")
+    return value
+
+
+def check_integer(name, value, least=None):
+    """Returns `value` as an int; ValueError unless it is an integer (of at least `least`)."""
+    allowed = "an integer" if least is None else f"an integer of at least {least}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Integral, np.integer)):
+        raise ValueError(
+            f"Argument `{name}` must be {allowed}. Received: {name}={value!r} of type "
+            f"{type(value).__name__}"
+        )
+    if least is not None and value < least:
+        raise ValueError(f"Argument `{name}` must be at least {least}. Received: {name}={value}")
+    return int(value)
+
+
+def check_positive(name, value):
+    """Returns `value` as a float; ValueError unless it is a positive, finite number."""
+    is_number = isinstance(value, (numbers.Real, np.number)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf:
+        raise ValueError(f"Argument `{name}` must be positive. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_num_train_examples(value):
+    """Returns N as an int, or None; ValueError unless it is a number of examples."""
+    if value is None:
+        return None
+    try:
+        return check_integer("num_train_examples", value, 1)
+    except ValueError as error:
+        hint = ""
+        if hasattr(value, "dtype") or hasattr(value, "shape"):
+            hint = ": pass a Python integer, int(dataset.cardinality()) or len(x)"
+        raise ValueError(f"{error}{hint}") from None

@@ -1,0 +1,44 @@
+"""The one place where a layer computes with tensors in place of its variables."""
+
+import keras
+
+from bayes_by_hypernet import compat
+
+
+def call_with(layer, values, inputs, *args, training=None, owner=None, finish=None, **kwargs):
+    """Returns `layer(inputs)` with tensors in place of some of its variables.
+
+    Works for every Keras layer and model. What the layer changes (moving statistics, the states of
+    seed generators) changes as in an ordinary call, but for the variables in `values`.
+
+    Args:
+        layer: Keras layer or model, built.
+        values: List of pairs (Keras variable, tensor of its shape).
+        inputs, *args, **kwargs: Of the call.
+        training: Boolean or None; passed on where the layer takes it.
+        owner: Layer that passes on, by `add_loss`, what layers inside add to the losses; None:
+            the losses are dropped.
+        finish: Function of the outputs, called while the tensors still stand for the variables,
+            that returns what is to be returned (say, with `layer.losses`); None: the outputs.
+
+    Returns:
+        What the layer, or `finish`, returns.
+    """
+    if training is not None and compat.takes_training(layer):
+        kwargs["training"] = training
+    replaced = {id(variable) for variable, _ in values}
+    # Read here: within the new scope an outer one is hidden.
+    others = [(v, compat.uncast_value(v)) for v in layer.variables if id(v) not in replaced]
+    with keras.StatelessScope([*values, *others], collect_losses=True) as scope:
+        start = {id(v): scope.get_current_value(v) for v, _ in others}
+        outputs = layer(inputs, *args, **kwargs)
+        if finish is not None:
+            outputs = finish(outputs)
+    for variable, _ in others:
+        value = scope.get_current_value(variable)
+        if value is not start[id(variable)]:
+            variable.assign(value)
+    if owner is not None:
+        for loss in scope.losses:
+            owner.add_loss(loss)
+    return outputs
