@@ -67,7 +67,7 @@ class _SliceGenerator(keras.layers.Layer):
             layer.build(shape)
             shape = (None, layer.units)
 
-    def call(self, z, multiply=None):
+    def call(self, z, matmul=None):
         dim = z.shape[-1]
         first, *rest = self.hidden
         # The first layer of [z, c] without forming c: the one-hot picks a row of its kernel.
@@ -79,11 +79,7 @@ class _SliceGenerator(keras.layers.Layer):
             x = layer(ops.leaky_relu(x, LEAKY_RELU_SLOPE))
         x = ops.leaky_relu(x, LEAKY_RELU_SLOPE)
         # The output matrix holds almost all parameters: a training loop may have its own product.
-        x = (
-            self.linear(x)
-            if multiply is None
-            else multiply(x, self.linear.kernel) + self.linear.bias
-        )
+        x = self.linear(x) if matmul is None else matmul(x, self.linear.kernel) + self.linear.bias
         return ops.reshape(x, (-1, self.num_slices, self.linear.units))
 
 
@@ -102,7 +98,7 @@ class HypernetworkKernel(keras.layers.Layer):
 
     Call arguments:
         z: Noise `(n, d)`.
-        multiply: Function `(activations, kernel variable) -> product` for the output matrix, or
+        matmul: Function `(activations, kernel variable) -> product` for the output matrix, or
             None.
 
     Returns:
@@ -129,8 +125,8 @@ class HypernetworkKernel(keras.layers.Layer):
     def build(self, input_shape):
         self.generator.build(input_shape)
 
-    def call(self, z, multiply=None):
-        slices = self.generator(z, multiply=multiply)  # (n, num_slices, slice_size)
+    def call(self, z, matmul=None):
+        slices = self.generator(z, matmul=matmul)  # (n, num_slices, slice_size)
         if self.num_slices > 1:
             *leading, outputs = self.kernel_shape
             width = outputs // self.num_slices
@@ -166,7 +162,7 @@ class SingleHypernetwork(keras.layers.Layer):
 
     Call arguments:
         z: Noise `(n, d)`.
-        multiply: Function `(activations, kernel variable) -> product` for the output matrix, or
+        matmul: Function `(activations, kernel variable) -> product` for the output matrix, or
             None.
 
     Returns:
@@ -202,8 +198,8 @@ class SingleHypernetwork(keras.layers.Layer):
     def build(self, input_shape):
         self.generator.build(input_shape)
 
-    def call(self, z, multiply=None):
-        slices = self.generator(z, multiply=multiply)  # (n, num_slices, slice_size)
+    def call(self, z, matmul=None):
+        slices = self.generator(z, matmul=matmul)  # (n, num_slices, slice_size)
         flat = ops.reshape(slices, (-1, self.num_slices * slices.shape[-1]))
         if flat.shape[1] > self.num_weights:
             flat = flat[:, : self.num_weights]  # (n, num_weights)
