@@ -1,6 +1,6 @@
 """Hypernetworks against NumPy, their sizes in the paper's settings, and their failures."""
 
-import math
+import re
 
 import keras
 import numpy as np
@@ -8,8 +8,12 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from bayes_by_hypernet import HypernetworkKernel, SingleHypernetwork
-from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS
+from bayes_by_hypernet.hypernetworks import (
+    HIDDEN_UNITS,
+    ChunkedHypernetwork,
+    HypernetworkKernel,
+    SingleHypernetwork,
+)
 
 LENET_SHAPES = [(5, 5, 1, 20), (20,), (5, 5, 20, 50), (50,), (800, 500), (500,), (500, 10), (10,)]
 UNITS = tiny.HIDDEN_UNITS
@@ -41,13 +45,31 @@ def _noise(dim=1, num_samples=5):
     return np.random.default_rng(1).normal(size=(num_samples, dim)).astype(np.float32)
 
 
-def _num_parameters(dim, num_slices, slice_size, hidden_units=HIDDEN_UNITS):
-    sizes = [dim + num_slices, *hidden_units, slice_size]
-    return sum((a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+def _split(flat, shapes):
+    """Cuts `(n, num_weights)` into `(n, *shape)` one tensor after the other."""
+    tensors, start = [], 0
+    for shape in shapes:
+        stop = start + int(np.prod(shape))
+        tensors.append(flat[:, start:stop].reshape(len(flat), *shape))
+        start = stop
+    return tensors
 
 
 # float32 sums of at most nine products of numbers around one, against float64.
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
+
+
+# What is no integer: a float (a division's result), a bool, a string.
+NO_INTEGERS = [2.5, 2.0, True, "2"]
+NO_TUPLES = [64, (4, 2.5), (4.0,), (4, True), "64", ("4",), None]
+
+
+def _single(shape, **kwargs):
+    return SingleHypernetwork([shape], **kwargs)
+
+
+def _chunked(shape, **kwargs):
+    return ChunkedHypernetwork([shape], **kwargs)
 
 
 class TestHypernetworkKernel:
@@ -117,25 +139,56 @@ class TestHypernetworkKernel:
             assert len(gradients) == 2 * (len(UNITS) + 1)
             assert all(g is not None and g.numpy().any() for g in gradients)
 
+    def test_matmul_replaces_the_product_with_the_output_matrix(self):
+        layer = HypernetworkKernel((3, 4), UNITS, num_slices=2)
+        layer.build((None, 1))
+        _randomise(layer)
+        kernels = []
+
+        def matmul(left, kernel):
+            kernels.append(kernel)
+            return keras.ops.matmul(left, kernel)
+
+        z = _noise()
+        np.testing.assert_allclose(layer(z, matmul=matmul), layer(z), **TOLERANCE)
+        assert len(kernels) == 1
+        assert kernels[0] is layer.generator.linear.kernel
+
     def test_compute_dtype(self):
         layer = HypernetworkKernel((3, 4), UNITS, dtype="mixed_float16")
         assert layer(_noise()).dtype == tf.float16
         assert {v.dtype for v in layer.trainable_variables} == {"float32"}
 
-    @pytest.mark.parametrize("num_slices", [0, 3, -1])
+    @pytest.mark.parametrize("num_slices", [0, 3, -1, *NO_INTEGERS, None])
     def test_refuses_slices_that_do_not_divide(self, num_slices):
-        with pytest.raises(ValueError, match=rf"kernel_shape\[-1\] = 4.*num_slices={num_slices}"):
+        message = f"kernel_shape[-1] = 4. Received: num_slices={num_slices!r}"
+        with pytest.raises(ValueError, match=re.escape(message)):
             HypernetworkKernel((6, 4), num_slices=num_slices)
 
-    @pytest.mark.parametrize("shape", [(), (3, 0), (-1, 2)])
+    @pytest.mark.parametrize("shape", [(), (3, 0), (-1, 2), *NO_TUPLES])
     def test_refuses_a_bad_shape(self, shape):
-        with pytest.raises(ValueError, match="`kernel_shape`.*positive"):
+        message = "`kernel_shape` must be one or more positive integers. Received: kernel_shape="
+        with pytest.raises(ValueError, match=re.escape(f"{message}{shape!r}")):
             HypernetworkKernel(shape)
 
-    @pytest.mark.parametrize("hidden_units", [(), (4, 0)])
-    def test_refuses_bad_hidden_units(self, hidden_units):
-        with pytest.raises(ValueError, match="`hidden_units`.*positive"):
-            HypernetworkKernel((2,), hidden_units)
+    @pytest.mark.parametrize("hidden_units", [(), (4, 0), *NO_TUPLES])
+    @pytest.mark.parametrize("make", [HypernetworkKernel, _single, _chunked])
+    def test_refuses_bad_hidden_units(self, make, hidden_units):
+        message = "`hidden_units` must be one or more positive integers. Received: hidden_units="
+        with pytest.raises(ValueError, match=re.escape(f"{message}{hidden_units!r}")):
+            make((2,), hidden_units=hidden_units)
+
+    def test_accepts_numpy_integers(self):
+        layer = HypernetworkKernel(np.array([3, 4]), np.array([4, 5]), np.int64(2))
+        assert layer.get_config() == {
+            **layer.get_config(),
+            "kernel_shape": (3, 4),
+            "hidden_units": (4, 5),
+            "num_slices": 2,
+        }
+        # A config is written as JSON, which knows no NumPy integers.
+        assert type(layer.num_slices) is int
+        assert {type(size) for size in (*layer.kernel_shape, *layer.hidden_units)} == {int}
 
     @pytest.mark.parametrize("z", [np.zeros((5, 3)), np.zeros((5, 1)), np.zeros((5, 2, 2))])
     def test_refuses_noise_of_another_dimension(self, z):
@@ -169,6 +222,7 @@ class TestSingleHypernetwork:
             np.testing.assert_allclose(sample, part.reshape(sample.shape), **TOLERANCE)
 
     def test_drops_the_surplus_of_the_last_slice(self):
+        # 9097 = 11 * 827, and slices of 827 weights are too short.
         layer = SingleHypernetwork([(4096,), (1000, 5), (1,)], hidden_units=UNITS)
         assert (layer.num_weights, layer.num_slices) == (9097, 3)
         assert layer.generator.linear.units == 3033  # 3 * 3033 = 9099
@@ -180,22 +234,53 @@ class TestSingleHypernetwork:
         np.testing.assert_allclose(samples[2][:, 0], flat[:, 9096], **TOLERANCE)
         np.testing.assert_allclose(samples[0], flat[:, :4096], **TOLERANCE)
 
-    def test_slices_of_the_papers_networks(self):
-        lenet = SingleHypernetwork(LENET_SHAPES, hidden_units=UNITS)
-        assert (lenet.num_weights, lenet.num_slices) == (431_080, 130)
-        assert lenet.generator.linear.units == 3316
-        resnet = SingleHypernetwork([(462_693,)], hidden_units=UNITS)
-        assert (resnet.num_slices, resnet.generator.linear.units) == (231, 2003)
+    @pytest.mark.parametrize(
+        "num_weights, num_slices, slice_size",
+        [
+            pytest.param(431_080, 130, 3316, id="LeNet"),
+            pytest.param(462_693, 231, 2003, id="ResNet-32"),
+            pytest.param(1, 1, 1, id="one weight"),
+            pytest.param(4096, 1, 4096, id="largest slice"),
+            pytest.param(4097, 2, 2049, id="17 * 241: surplus"),
+            pytest.param(4098, 2, 2049, id="two slices"),
+            pytest.param(9999, 3, 3333, id="three slices"),
+            pytest.param(10_000, 4, 2500, id="three would not divide"),
+            pytest.param(5 * 1024, 2, 2560, id="fewest, not shortest"),
+            pytest.param(5 * 1033, 5, 1033, id="long enough"),
+            pytest.param(5 * 1021, 2, 2553, id="too short: surplus"),
+        ],
+    )
+    def test_default_slices(self, num_weights, num_slices, slice_size):
+        layer = SingleHypernetwork([(num_weights,)], hidden_units=UNITS)
+        assert (layer.num_slices, layer.generator.linear.units) == (num_slices, slice_size)
 
-    @pytest.mark.parametrize("num_slices", [0, 3])
+    def test_lenet_has_the_weights_of_the_default(self):
+        assert SingleHypernetwork(LENET_SHAPES, hidden_units=UNITS).num_slices == 130
+
+    @pytest.mark.parametrize("num_slices", [0, 3, *NO_INTEGERS])
     def test_refuses_given_slices_that_do_not_divide(self, num_slices):
-        with pytest.raises(ValueError, match=f"weights = 20. Received: num_slices={num_slices}"):
+        message = f"weights = 20. Received: num_slices={num_slices!r}"
+        with pytest.raises(ValueError, match=re.escape(message)):
             SingleHypernetwork(self.SHAPES, num_slices)
 
-    @pytest.mark.parametrize("shapes", [[], [(3, 0)], [(3,), ()]])
-    def test_refuses_bad_shapes(self, shapes):
-        with pytest.raises(ValueError, match="`weight_shapes` must"):
-            SingleHypernetwork(shapes)
+    @pytest.mark.parametrize("shapes", [[], [(3, 0)], [(3,), ()], (3, 4), [(2.5,)], "34", 3, None])
+    @pytest.mark.parametrize("hypernetwork", [SingleHypernetwork, ChunkedHypernetwork])
+    def test_refuses_bad_shapes(self, hypernetwork, shapes):
+        for call in (hypernetwork, hypernetwork.count_parameters):
+            with pytest.raises(ValueError, match="`weight_shapes` must be a list.*Received: ") as e:
+                call(shapes)
+            assert str(e.value).endswith(f"weight_shapes={shapes!r}")
+
+    def test_names_of_the_variables(self):
+        # Checkpoints refer to them.
+        layer = SingleHypernetwork(self.SHAPES, 5, (4,), name="all")
+        layer.build((None, 1))
+        assert [v.path for v in layer.variables] == [
+            "all/generator/hidden_1/kernel",
+            "all/generator/hidden_1/bias",
+            "all/generator/output/kernel",
+            "all/generator/output/bias",
+        ]
 
     def test_symbolic(self):
         samples = SingleHypernetwork(self.SHAPES, hidden_units=UNITS)(keras.Input((2,)))
@@ -220,35 +305,182 @@ class TestSingleHypernetwork:
             np.testing.assert_array_equal(a, b)
 
 
-class TestSizes:
-    """Table 1, LeNet, d = 1. The 222 million parameters are counted, not made."""
+class TestChunkedHypernetwork:
+    SHAPES = [(3, 4), (4,), (2, 2, 1)]  # 12 + 4 + 4 weights
 
-    def test_the_formula_is_the_layers(self):
-        for layer in (
-            HypernetworkKernel((3, 4), UNITS),
-            HypernetworkKernel((3, 4), UNITS, 4),
-            SingleHypernetwork([(3, 4)], 3, UNITS),
+    def _make(self, chunk_size=6, dim=2, **kwargs):
+        layer = ChunkedHypernetwork(self.SHAPES, chunk_size, 3, UNITS, **kwargs)
+        layer.build((None, dim))
+        _randomise(layer)
+        return layer
+
+    @pytest.mark.parametrize("dim", [1, 2])
+    @pytest.mark.parametrize(
+        "chunk_size, num_chunks",
+        [(1, 20), (5, 4), (6, 4), (19, 2), (20, 1), (100, 1)],
+        ids=["1", "divides", "surplus", "crosses tensors", "one chunk", "longer than the weights"],
+    )
+    def test_is_the_network_on_z_and_the_embedding(self, chunk_size, num_chunks, dim):
+        layer = self._make(chunk_size, dim)
+        embeddings = layer.generator.embeddings.numpy()
+        assert layer.num_chunks == num_chunks
+        assert embeddings.shape == (num_chunks, 3)
+        z = _noise(dim)
+        flat = np.concatenate([_numpy_generator(layer, z, e) for e in embeddings], axis=1)
+        samples = layer(z)
+        assert [s.shape for s in samples] == [(5, 3, 4), (5, 4), (5, 2, 2, 1)]
+        for sample, expected in zip(samples, _split(flat[:, :20], self.SHAPES), strict=True):
+            np.testing.assert_allclose(sample, expected, **TOLERANCE)
+
+    def test_graph_equals_eager(self):
+        layer = self._make()
+        signature = [tf.TensorSpec((None, 2))]
+        for a, b in zip(tf.function(layer, signature)(_noise(2)), layer(_noise(2)), strict=True):
+            np.testing.assert_allclose(a, b, **TOLERANCE)
+
+    def test_every_parameter_receives_a_gradient(self):
+        layer = self._make()
+        with tf.GradientTape() as tape:
+            loss = sum(tf.reduce_sum(w**2) for w in layer(_noise(2)))
+        gradients = tape.gradient(loss, [v.value for v in layer.trainable_variables])
+        assert len(gradients) == 2 * (len(UNITS) + 1) + 1
+        assert all(g is not None and g.numpy().any() for g in gradients)
+        embeddings = [v.path for v in layer.trainable_variables].index(
+            layer.generator.embeddings.path
+        )
+        assert gradients[embeddings].numpy().any(axis=1).all()  # of every chunk
+
+    def test_embeddings_start_standard_normal(self):
+        layer = ChunkedHypernetwork([(1000,)], 1, 20, UNITS)
+        layer.build((None, 1))
+        embeddings = layer.generator.embeddings.numpy()
+        # 20,000 draws: five standard errors of the mean, 1 / sqrt(N), and of the standard
+        # deviation, 1 / sqrt(2 N).
+        assert abs(embeddings.mean()) < 5 / np.sqrt(20_000)
+        assert abs(embeddings.std() - 1) < 5 / np.sqrt(40_000)
+        assert embeddings.max() > 2.1  # not truncated at two standard deviations
+
+    def test_chunks_differ_at_the_start(self):
+        layer = ChunkedHypernetwork([(2, 100)], 100, 4, UNITS)
+        (weights,) = layer(_noise())
+        assert not np.allclose(weights[:, 0], weights[:, 1])
+
+    def test_symbolic_and_unknown_number_of_samples(self):
+        layer = self._make()
+        shapes = [(3, 4), (4,), (2, 2, 1)]
+        assert [tuple(s.shape) for s in layer(keras.Input((2,)))] == [(None, *s) for s in shapes]
+        assert layer.compute_output_shape((7, 2)) == [(7, *s) for s in shapes]
+
+    def test_compute_dtype(self):
+        layer = self._make(dtype="mixed_float16")
+        for matmul in (None, keras.ops.matmul):
+            assert {w.dtype for w in layer(_noise(2), matmul=matmul)} == {tf.float16}
+        assert {v.dtype for v in layer.trainable_variables} == {"float32"}
+
+    def test_refuses_noise_of_another_dimension(self):
+        # Rows of the first kernel would silently change sides between z and the embedding.
+        with pytest.raises(ValueError, match="expected axis -1"):
+            self._make()(np.zeros((5, 3)))
+
+    @pytest.mark.parametrize("name", ["chunk_size", "embedding_dim"])
+    @pytest.mark.parametrize("value", [0, -1, None, *NO_INTEGERS])
+    def test_refuses_what_is_no_positive_integer(self, name, value):
+        message = f"`{name}` must be a positive integer. Received: {name}={value!r}"
+        for call in (ChunkedHypernetwork, ChunkedHypernetwork.count_parameters):
+            with pytest.raises(ValueError, match=re.escape(message)):
+                call(self.SHAPES, **{name: value})
+
+    def test_accepts_numpy_integers(self):
+        layer = ChunkedHypernetwork(self.SHAPES, np.int64(6), np.int32(3), UNITS)
+        assert (layer.chunk_size, layer.embedding_dim, layer.num_chunks) == (6, 3, 4)
+        assert {type(layer.chunk_size), type(layer.embedding_dim)} == {int}
+
+    def test_keras_file_round_trip(self, tmp_path):
+        layer = ChunkedHypernetwork(self.SHAPES, 6, 3, UNITS)
+        again = keras.layers.deserialize(keras.layers.serialize(layer))
+        assert again.get_config() == layer.get_config()
+        z = keras.Input((1,))
+        model = keras.Model(z, layer(z))
+        _randomise(model)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        for a, b in zip(loaded(_noise()), model(_noise()), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+class TestCountParameters:
+    """Against built layers, and Table 1: LeNet, d = 1. 222 million are counted, not made."""
+
+    @pytest.mark.parametrize("dim", [1, 3])
+    @pytest.mark.parametrize(
+        "hypernetwork, kwargs",
+        [
+            (HypernetworkKernel, {"kernel_shape": (3, 4)}),
+            (HypernetworkKernel, {"kernel_shape": (3, 4), "num_slices": 4}),
+            (SingleHypernetwork, {"weight_shapes": [(3, 4), (2,)]}),
+            (SingleHypernetwork, {"weight_shapes": [(3, 4), (2,)], "num_slices": 7}),
+            (SingleHypernetwork, {"weight_shapes": [(9097,)]}),
+            (ChunkedHypernetwork, {"weight_shapes": [(9097,)]}),
+            (ChunkedHypernetwork, {"weight_shapes": [(3, 4), (2,)], "embedding_dim": 5}),
+            (ChunkedHypernetwork, {"weight_shapes": [(3, 4), (2,)], "chunk_size": 4}),
+        ],
+    )
+    def test_is_what_the_layer_makes(self, hypernetwork, kwargs, dim):
+        layer = hypernetwork(**kwargs, hidden_units=UNITS)
+        layer.build((None, dim))
+        count = hypernetwork.count_parameters(**kwargs, hidden_units=UNITS, noise_dim=dim)
+        assert count == layer.count_params()
+
+    def test_by_hand(self):
+        # Kernel and bias of each layer; z and the constant 1, then of 12 weights four slices.
+        hidden = [3 * 5, 6 * 6]
+        kernel = HypernetworkKernel.count_parameters((3, 4), (5, 6))
+        assert kernel == sum([*hidden, 7 * 12]) == 135
+        assert HypernetworkKernel.count_parameters((3, 4), (5, 6), 4) == 6 * 5 + 36 + 7 * 3
+        assert SingleHypernetwork.count_parameters([(3, 4)], 4, (5, 6), 2) == 7 * 5 + 36 + 7 * 3
+        # Three chunks of five with embeddings of two.
+        count = ChunkedHypernetwork.count_parameters([(3, 4)], 5, 2, (5, 6))
+        assert count == 3 * 2 + 4 * 5 + 36 + 7 * 5
+
+    def test_defaults_are_those_of_the_class(self):
+        for hypernetwork, shapes in (
+            (HypernetworkKernel, (3, 4)),
+            (SingleHypernetwork, [(3, 4)]),
+            (ChunkedHypernetwork, [(3, 4)]),
         ):
-            layer.build((None, 2))
-            slice_size = 12 // layer.num_slices
-            assert layer.count_params() == _num_parameters(2, layer.num_slices, slice_size, UNITS)
+            layer = hypernetwork(shapes)
+            layer.build((None, 1))
+            assert hypernetwork.count_parameters(shapes) == layer.count_params()
 
     def test_layerwise(self):
-        total = sum(_num_parameters(1, 1, math.prod(shape)) for shape in LENET_SHAPES)
+        total = sum(HypernetworkKernel.count_parameters(shape) for shape in LENET_SHAPES)
         assert total == 222_331_368
 
     def test_sliced(self):
-        layers = [
-            HypernetworkKernel(shape, num_slices=shape[-1] if len(shape) > 1 else 1)
+        total = sum(
+            HypernetworkKernel.count_parameters(
+                shape, num_slices=shape[-1] if len(shape) > 1 else 1
+            )
             for shape in LENET_SHAPES
-        ]
-        for layer in layers:
-            layer.build((None, 1))
-        total = sum(layer.count_params() for layer in layers)
+        )
         assert round(total / 1e6, 1) == 2.5
 
     def test_single(self):
-        layer = SingleHypernetwork(LENET_SHAPES)
-        layer.build((None, 1))
-        assert layer.count_params() == _num_parameters(1, 130, 3316)
-        assert round(layer.count_params() / 1e6, 1) == 1.9
+        count = SingleHypernetwork.count_parameters(LENET_SHAPES)
+        assert round(count / 1e6, 1) == 1.9
+
+    @pytest.mark.parametrize("noise_dim", [0, *NO_INTEGERS])
+    def test_refuses_a_bad_noise_dim(self, noise_dim):
+        message = f"`noise_dim` must be a positive integer. Received: noise_dim={noise_dim!r}"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            HypernetworkKernel.count_parameters((3, 4), noise_dim=noise_dim)
+
+    def test_refuses_what_the_class_refuses(self):
+        with pytest.raises(ValueError, match="`kernel_shape`"):
+            HypernetworkKernel.count_parameters(64)
+        with pytest.raises(ValueError, match="`hidden_units`"):
+            HypernetworkKernel.count_parameters((3, 4), hidden_units=64)
+        with pytest.raises(ValueError, match="`num_slices`"):
+            HypernetworkKernel.count_parameters((3, 4), num_slices=3)
+        with pytest.raises(ValueError, match="`num_slices`"):
+            SingleHypernetwork.count_parameters([(3, 4)], num_slices=5)
