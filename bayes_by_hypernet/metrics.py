@@ -9,7 +9,6 @@ and on empty data. Everything is computed in float64.
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 # The smallest probability whose logarithm counts, 87.3 nats: float32's smallest normal number.
 # A softmax in float32 turns anything less into 0 or a number without precision.
@@ -170,6 +169,8 @@ def outlier_auroc(in_entropy, out_entropy) -> float:
     Returns:
         Float in [0, 1].
     """
+    from sklearn.metrics import roc_auc_score  # slow to import, and only needed here
+
     scores = []
     for name, values in (("in_entropy", in_entropy), ("out_entropy", out_entropy)):
         values = np.asarray(values, np.float64)
