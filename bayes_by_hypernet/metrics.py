@@ -125,12 +125,20 @@ def calibration_bins(probs, labels, num_bins=15) -> CalibrationBins:
         probs: Array `(examples, classes)`.
         labels: Integer array `(examples,)`.
         num_bins: Integer, at least 1.
+
+    Returns:
+        `CalibrationBins`.
+
+    Raises:
+        ValueError: If `num_bins` is below 1.
     """
     probs, labels = _checked_pair(probs, labels)
     if num_bins < 1:
         raise ValueError(f"Argument `num_bins` must be at least 1. Received: num_bins={num_bins}")
     confidence = probs.max(axis=1)  # (examples,)
-    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    # Compared with the edges: a product may exceed its edge, 0.56 * 25 = 14.000000000000002.
+    edges = np.arange(1, num_bins) / num_bins  # (num_bins - 1,), between bins
+    bins = np.searchsorted(edges, confidence, side="left")  # (examples,)
     counts, sure, right = (
         np.bincount(bins, weights=weights, minlength=num_bins)
         for weights in (np.ones(len(bins)), confidence, probs.argmax(axis=1) == labels)
