@@ -4,9 +4,8 @@ Tested: Python 3.11 with TensorFlow 2.21.0, Keras 3.15.1, TensorFlow Probability
 tf-keras 2.21.0) and TensorFlow Datasets 4.9.10. `requirements.txt` pins the direct dependencies of
 that environment.
 
-Only expected to work, from what these packages document: Python 3.10, 3.12 and 3.13, and TensorFlow
-from 2.18 on with the Keras that it brings. Not every pair exists: TensorFlow has wheels for Python
-3.13 from 2.20 on.
+Expected to work, from what these packages document, but not tested: Python 3.12 and 3.13, and
+TensorFlow from 2.18 on. Not every pair exists: TensorFlow has wheels for Python 3.13 from 2.20 on.
 
 The C++ operations are compiled along where TensorFlow and a C++ compiler are found, which takes
 `pip install --no-build-isolation`. Where they are not, the first use compiles them.
@@ -99,19 +98,19 @@ setup(
     },
     ext_modules=extensions if can_compile and build.find_compiler() else [],
     cmdclass={"build_ext": BuildOperations},
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.11,<3.14",  # matplotlib 3.11 needs Python 3.11
     install_requires=[
         "tensorflow>=2.18",
-        "keras>=3.5",  # the lowest that TensorFlow 2.18 takes
+        "keras>=3.10",  # the first with `keras.Variable(synchronization=)`
         "tensorflow-probability[tf]>=0.25",  # [tf]: tf-keras, without which TFP does not import
         "tensorflow-datasets>=4.9.7",
         "importlib_resources>=6.0",  # TFDS 4.9.10 imports it and does not ask for it
         "tensorboard>=2.18",  # TensorFlow 2.21 no longer asks for it; `tf.summary` needs it
         "absl-py>=2.1",
-        "numpy>=1.26",
+        "numpy>=1.26",  # as TensorFlow 2.21
         "scipy>=1.11",
         "scikit-learn>=1.4",
-        "matplotlib>=3.8",
+        "matplotlib>=3.11",  # the first with cmti10.ttf, a font of the embedded set
         "pillow>=10.0",
         "jinja2>=3.1",
         "tqdm>=4.65",
@@ -122,7 +121,6 @@ setup(
         "Intended Audience :: Science/Research",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",

@@ -9,7 +9,6 @@ and on empty data. Everything is computed in float64.
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 # The smallest probability whose logarithm counts, 87.3 nats: float32's smallest normal number.
 # A softmax in float32 turns anything less into 0 or a number without precision.
@@ -126,12 +125,20 @@ def calibration_bins(probs, labels, num_bins=15) -> CalibrationBins:
         probs: Array `(examples, classes)`.
         labels: Integer array `(examples,)`.
         num_bins: Integer, at least 1.
+
+    Returns:
+        `CalibrationBins`.
+
+    Raises:
+        ValueError: If `num_bins` is below 1.
     """
     probs, labels = _checked_pair(probs, labels)
     if num_bins < 1:
         raise ValueError(f"Argument `num_bins` must be at least 1. Received: num_bins={num_bins}")
     confidence = probs.max(axis=1)  # (examples,)
-    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    # Compared with the edges: a product may exceed its edge, 0.56 * 25 = 14.000000000000002.
+    edges = np.arange(1, num_bins) / num_bins  # (num_bins - 1,), between bins
+    bins = np.searchsorted(edges, confidence, side="left")  # (examples,)
     counts, sure, right = (
         np.bincount(bins, weights=weights, minlength=num_bins)
         for weights in (np.ones(len(bins)), confidence, probs.argmax(axis=1) == labels)
@@ -170,6 +177,8 @@ def outlier_auroc(in_entropy, out_entropy) -> float:
     Returns:
         Float in [0, 1].
     """
+    from sklearn.metrics import roc_auc_score  # slow to import, and only needed here
+
     scores = []
     for name, values in (("in_entropy", in_entropy), ("out_entropy", out_entropy)):
         values = np.asarray(values, np.float64)

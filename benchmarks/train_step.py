@@ -62,7 +62,8 @@ INPUT_FACTOR = 20  # many batches, beside which those that were prefetched do no
 class PlainAdam(keras.optimizers.Adam):
     """Keras's own Adam as `Trainer` calls an optimiser."""
 
-    multiply = None
+    matmul = multiply = None
+    updates_locally = True
 
     def apply_local(self, gradients, variables):
         self.apply(gradients, variables)

@@ -1,6 +1,10 @@
+from fractions import Fraction
+from math import ceil
+
 import numpy as np
 import pytest
 from absl.testing import parameterized
+from scipy import integrate
 
 from bayes_by_hypernet import metrics
 
@@ -53,7 +57,7 @@ class EntropyTest(parameterized.TestCase):
     def test_area_below_the_cdf_is_the_auc(self):
         probs = random_probs((500, 4))
         # Between neighbouring points the CDF rises by 1 / 500 a time: errors of 1e-3 at most.
-        area = np.trapezoid(metrics.entropy_cdf(probs, 1001), dx=1e-3)
+        area = integrate.trapezoid(metrics.entropy_cdf(probs, 1001), dx=1e-3)
         self.assertAlmostEqual(metrics.entropy_auc(probs), area, delta=1e-3)
 
     def test_cdf_of_extremes(self):
@@ -99,6 +103,36 @@ class ScoreTest(parameterized.TestCase):
                 expected += inside.mean() * abs(accuracy - confidence[inside].mean())
         calibration = metrics.expected_calibration_error(probs, labels)
         self.assertAlmostEqual(calibration, expected, places=12)  # float64
+
+    @parameterized.parameters(1, 2, 7, 10, 15, 25, 50, 100)
+    def test_confidences_on_edges_belong_to_the_bin_below(self, num_bins):
+        # In exact arithmetic, of every confidence of two decimals and of every edge.
+        exact = [Fraction(k, 100) for k in range(50, 101)]
+        exact += [Fraction(k, num_bins) for k in range(1, num_bins + 1) if 2 * k >= num_bins]
+        expected = np.bincount([ceil(c * num_bins) - 1 for c in exact], minlength=num_bins)
+        probs = np.array([[float(c), 1 - float(c)] for c in exact])
+        bins = metrics.calibration_bins(probs, np.zeros(len(exact), int), num_bins)
+        np.testing.assert_array_equal(bins.counts, expected)
+
+    def test_a_confidence_on_an_edge_by_hand(self):
+        # 0.56 = 14 / 25 and 0.57 lie in bins 13 and 14, counted from 0; both are right.
+        bins = metrics.calibration_bins([[0.56, 0.44], [0.57, 0.43]], [0, 0], num_bins=25)
+        np.testing.assert_array_equal(np.flatnonzero(bins.counts), [13, 14])
+        np.testing.assert_allclose(bins.confidence[13:15], [0.56, 0.57], rtol=1e-12)
+        # In one bin, 0.56 and 0.58 of which one is right have |0.57 - 0.5|; in two, their mean gap.
+        pair = [[0.56, 0.44], [0.58, 0.42]], [0, 1]
+        together = metrics.expected_calibration_error(*pair, num_bins=10)
+        apart = metrics.expected_calibration_error(*pair, num_bins=25)
+        self.assertAlmostEqual(together, 0.07, places=12)  # float64
+        self.assertAlmostEqual(apart, (0.44 + 0.58) / 2, places=12)  # float64
+
+    def test_fifteen_bins_of_float32_predictions_are_those_of_the_committed_results(self):
+        # Those were computed by multiplication. Below 1 no float32 equals k / 15.
+        confidence = np.linspace(0.5, 1, 200_001, dtype=np.float32).astype(np.float64)
+        multiplied = np.ceil(confidence * 15).astype(int) - 1
+        probs = np.stack([confidence, 1 - confidence], axis=1)
+        bins = metrics.calibration_bins(probs, np.zeros(len(probs), int))
+        np.testing.assert_array_equal(bins.counts, np.bincount(multiplied, minlength=15))
 
     def test_calibrated_predictions_have_small_calibration_error(self):
         rng = np.random.default_rng(2)

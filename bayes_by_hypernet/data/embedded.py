@@ -11,7 +11,6 @@ import logging
 import os
 import pathlib
 
-import matplotlib
 import numpy as np
 import PIL
 import tqdm
@@ -91,6 +90,8 @@ def _examples(arrays, split):
 
 def _load_or_render(sizes, seed, cache_directory):
     """Returns a dict of `<split>_images` (uint8) and `<split>_labels` (int64) arrays."""
+    import matplotlib  # for this alone, and slow to import
+
     folder = pathlib.Path(cache_directory) if cache_directory else cache_dir()
     versions = f"v{_VERSION}-matplotlib{matplotlib.__version__}-pillow{PIL.__version__}"
     numbers = "-".join(f"{split}{size}" for split, size in sizes.items())

@@ -7,7 +7,6 @@ every stroke width.
 import dataclasses
 import os
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
@@ -68,6 +67,8 @@ def render_glyphs(characters):
     Returns:
         `Glyphs` with `G = 21 * C`.
     """
+    import matplotlib  # for this alone, and slow to import
+
     folder = os.path.join(matplotlib.get_data_path(), "fonts", "ttf")
     fields, outlines, classes = [], [], []
     for name in FONTS:

@@ -55,7 +55,7 @@ def kernel_kl(
         estimator: `"independent"` or `"full"`.
         implementation: `"custom_op"`: the C++ operation, for `independent` only; it runs on the
             CPU and not inside XLA. `"tensorflow"`: TensorFlow's own operations. `"auto"`: what the
-            environment variable `BBH_KERNEL_KL` says, and without it the C++ operation where there
+            environment variable `BBH_CPP_OPS` says, and without it the C++ operation where there
             is one and neither XLA nor an accelerator; else TensorFlow's.
 
     Returns:

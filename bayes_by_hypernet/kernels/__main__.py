@@ -4,7 +4,6 @@ With `--rebuild` it compiles the library in the cache folder anew first, after a
 """
 
 import argparse
-import os
 import sys
 
 from bayes_by_hypernet.kernels import build, cached, library
@@ -20,7 +19,7 @@ def main(arguments=None):
         The exit code: 0, or 1 where `--rebuild` was asked for and failed.
 
     Raises:
-        SystemExit: With code 2, if an argument or `$BBH_KERNEL_KL` is not allowed.
+        SystemExit: With code 2, if an argument or `$BBH_CPP_OPS` is not allowed.
     """
     parser = argparse.ArgumentParser(
         prog="python -m bayes_by_hypernet.kernels", description=__doc__
@@ -43,7 +42,7 @@ def main(arguments=None):
 
 def _report(chosen):
     found = library.status()
-    given = "" if os.environ.get(library.ENVIRONMENT_VARIABLE) else " (not set)"
+    given = "" if library.variable_in_use() else " (not set)"
     rows = {
         "C++ operations": "active" if found.active else "not active: TensorFlow's are used",
         "Reason": found.reason,

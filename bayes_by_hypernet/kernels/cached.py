@@ -133,7 +133,7 @@ def _load_or_compile(path, compiler):
 def _compile(path, compiler):
     logger.warning(
         "Compiling C++ operations for TensorFlow %s into %s; this happens once and takes 20 to 40 "
-        "seconds. To avoid it: BBH_KERNEL_KL=tensorflow, or `pip install --no-build-isolation`.",
+        "seconds. To avoid it: BBH_CPP_OPS=tensorflow, or `pip install --no-build-isolation`.",
         tf.__version__,
         path,
     )

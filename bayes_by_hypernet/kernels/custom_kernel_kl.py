@@ -72,7 +72,7 @@ def _constant(gradient):
     def second_derivative(upstream):
         raise NotImplementedError(
             "The C++ operation for the kernel KL has no second derivative. Pass "
-            "implementation='tensorflow' to bbh.kernel_kl, or set BBH_KERNEL_KL=tensorflow."
+            "implementation='tensorflow' to bbh.kernel_kl, or set BBH_CPP_OPS=tensorflow."
         )
 
     return tf.identity(gradient), second_derivative

@@ -11,6 +11,7 @@ import os
 import pathlib
 import platform
 import threading
+import warnings
 
 import tensorflow as tf
 
@@ -18,7 +19,8 @@ from bayes_by_hypernet.kernels import build, cached
 
 logger = logging.getLogger(__name__)
 
-ENVIRONMENT_VARIABLE = "BBH_KERNEL_KL"
+ENVIRONMENT_VARIABLE = "BBH_CPP_OPS"
+OLD_ENVIRONMENT_VARIABLE = "BBH_KERNEL_KL"  # deprecated; the operations also include Adam
 CHOICES = ("auto", "custom_op", "tensorflow")
 PACKAGE_FOLDER = pathlib.Path(__file__).resolve().parent
 
@@ -50,18 +52,34 @@ class Status:
 
 
 def choice() -> str:
-    """Returns `$BBH_KERNEL_KL`: `"auto"` where it is not set, `"custom_op"` or `"tensorflow"`.
+    """Returns `$BBH_CPP_OPS`: `"auto"` where it is not set, `"custom_op"` or `"tensorflow"`.
+
+    Its old name `BBH_KERNEL_KL` still works, with a DeprecationWarning.
 
     Raises:
         ValueError: If it is set to anything else.
     """
-    chosen = os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+    name = variable_in_use()
+    chosen = os.environ[name] if name else "auto"
     if chosen not in CHOICES:
         raise ValueError(
             f"Environment variable `{ENVIRONMENT_VARIABLE}` must be one of {', '.join(CHOICES)}. "
-            f"Received: {ENVIRONMENT_VARIABLE}={chosen!r}"
+            f"Received: {name}={chosen!r}"
+        )
+    if name == OLD_ENVIRONMENT_VARIABLE:
+        warnings.warn(
+            f"The environment variable {OLD_ENVIRONMENT_VARIABLE} is now called "
+            f"{ENVIRONMENT_VARIABLE}.",
+            DeprecationWarning,
+            stacklevel=2,
         )
     return chosen
+
+
+def variable_in_use() -> str | None:
+    """Returns the name of the environment variable that decides; None where none is set."""
+    names = (ENVIRONMENT_VARIABLE, OLD_ENVIRONMENT_VARIABLE)
+    return next((name for name in names if os.environ.get(name)), None)
 
 
 def load():
@@ -70,8 +88,8 @@ def load():
     A process looks for the library once. Where none fits it is compiled, and a warning says so.
 
     Raises:
-        ValueError: If `$BBH_KERNEL_KL` is none of `CHOICES`.
-        RuntimeError: If `$BBH_KERNEL_KL` is `custom_op` and there is no library.
+        ValueError: If `$BBH_CPP_OPS` is none of `CHOICES`.
+        RuntimeError: If `$BBH_CPP_OPS` is `custom_op` and there is no library.
     """
     chosen = choice()
     if chosen == "tensorflow":
@@ -83,8 +101,8 @@ def require():
     """Returns the module of the C++ operations.
 
     Raises:
-        ValueError: If `$BBH_KERNEL_KL` is none of `CHOICES`.
-        RuntimeError: If there is no library, or `$BBH_KERNEL_KL` is `tensorflow`; says why.
+        ValueError: If `$BBH_CPP_OPS` is none of `CHOICES`.
+        RuntimeError: If there is no library, or `$BBH_CPP_OPS` is `tensorflow`; says why.
     """
     found = status()
     if not found.active:
@@ -99,7 +117,7 @@ def status() -> Status:
     """Returns what `load` comes to; looks for the library, and compiles it, as `load` does.
 
     Raises:
-        ValueError: If `$BBH_KERNEL_KL` is none of `CHOICES`.
+        ValueError: If `$BBH_CPP_OPS` is none of `CHOICES`.
     """
     if choice() == "tensorflow":
         return Status(False, f"{ENVIRONMENT_VARIABLE}=tensorflow wants none.", tf.__version__)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bayes_by_hypernet import data
 from bayes_by_hypernet.data.pipeline import PIPELINES
-from bayes_by_hypernet.paper import methods, networks, protocols
+from bayes_by_hypernet.paper import methods, networks, protocols, schema
 
 CONFIG_FILE = "config.json"  # in a run directory
 # Settings of single methods, by name: the union over the methods' `Options`.
@@ -192,9 +192,13 @@ def resolve(
 
 
 def read_config(directory: str | os.PathLike) -> RunConfig | None:
-    """Returns the `RunConfig` of a run directory, or None where it holds no run."""
+    """Returns the `RunConfig` of a run directory, or None where it holds no run.
+
+    Raises:
+        SchemaError: If a later version of the package wrote it.
+    """
     path = pathlib.Path(directory) / CONFIG_FILE
-    return RunConfig.from_flat(json.loads(path.read_text())) if path.exists() else None
+    return RunConfig.from_flat(schema.read(path)) if path.exists() else None
 
 
 def default_protocol(dataset: str) -> str:

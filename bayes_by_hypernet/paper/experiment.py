@@ -14,6 +14,7 @@ from bayes_by_hypernet.export import export
 from bayes_by_hypernet.paper import protocols
 from bayes_by_hypernet.paper.posterior import Posterior
 from bayes_by_hypernet.paper.run_directory import RunDirectory
+from bayes_by_hypernet.paper.schema import SCHEMA_VERSION
 from bayes_by_hypernet.posteriors.samplers import as_sampler
 from bayes_by_hypernet.prediction import Predictor, categorical_prediction, sufficient_samples
 from bayes_by_hypernet.training import (
@@ -28,7 +29,6 @@ from bayes_by_hypernet.training.checkpoints import has_failed, mark_failed
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
 LONG_RUN_SECONDS = 600
 
 
@@ -60,6 +60,7 @@ def run(
 
     Raises:
         RunDirectoryError: If the directory belongs to another configuration or can't be written.
+        SchemaError: If a later version of the package wrote the run.
         NonFiniteLossError: If the loss becomes NaN or infinite.
     """
     strategy = strategy or tf.distribute.get_strategy()

@@ -36,6 +36,7 @@ def load(run_directory: str | os.PathLike) -> "Posterior":
     Raises:
         FileNotFoundError: If the folder holds no run, or a run without a checkpoint.
         CheckpointError: If none of its checkpoints can be read.
+        SchemaError: If a later version of the package wrote the run.
     """
     directory = pathlib.Path(run_directory)
     config = read_config(directory)

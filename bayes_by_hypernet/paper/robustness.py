@@ -6,6 +6,7 @@ import pathlib
 import keras
 import tqdm
 
+from bayes_by_hypernet.paper import schema
 from bayes_by_hypernet.paper.posterior import load
 from bayes_by_hypernet.paper.run_directory import RESULTS_FILE, write_json
 
@@ -29,7 +30,7 @@ def attack_run(directory, attack, load_data, overwrite=False):
         OSError, CheckpointError: If the folder holds no finished run, or its posterior is damaged.
     """
     directory = pathlib.Path(directory)
-    results = json.loads((directory / RESULTS_FILE).read_text())
+    results = schema.read(directory / RESULTS_FILE)
     settings = json.loads(json.dumps({**attack.settings, "run": results}))  # as in a file
     path = directory / f"{attack.record_name}.json"
     record = json.loads(path.read_text()) if path.exists() and not overwrite else {}

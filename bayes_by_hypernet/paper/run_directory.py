@@ -8,6 +8,7 @@ import tempfile
 
 import numpy as np
 
+from bayes_by_hypernet.paper import schema
 from bayes_by_hypernet.paper.configuration import CONFIG_FILE, read_config
 
 RESULTS_FILE = "results.json"
@@ -33,6 +34,7 @@ class RunDirectory:
 
     Raises:
         RunDirectoryError: If the folder belongs to another configuration or cannot be written.
+        SchemaError: If a later version of the package wrote the run.
     """
 
     def __init__(self, path, config, overwrite=False, writer=True):
@@ -60,7 +62,11 @@ class RunDirectory:
             self._check_data(fingerprint)
         self._overwrite = False
         if self._writer:
-            contents = {**self.config.flat(), "data_fingerprint": fingerprint}
+            contents = {
+                "schema_version": schema.SCHEMA_VERSION,
+                **self.config.flat(),
+                "data_fingerprint": fingerprint,
+            }
             write_json(self.path / CONFIG_FILE, contents)
             (self.path / FLAGS_FILE).write_text(flag_lines(self.config))
 
@@ -70,7 +76,7 @@ class RunDirectory:
         path = self.path / RESULTS_FILE
         if self._overwrite or not path.exists():
             return None
-        results = json.loads(path.read_text())
+        results = schema.read(path)
         return results if results["complete"] else None
 
     def write_results(self, results):
@@ -112,7 +118,7 @@ class RunDirectory:
 
     def _check_data(self, fingerprint):
         path = self.path / CONFIG_FILE
-        there = json.loads(path.read_text())["data_fingerprint"] if path.exists() else fingerprint
+        there = schema.read(path)["data_fingerprint"] if path.exists() else fingerprint
         if there != fingerprint:
             self._refuse([f"--data_dir: data with fingerprint {there} there, {fingerprint} now"])
 

@@ -72,7 +72,7 @@ class TestChoice:
         self, environment, implementation, expected, used, monkeypatch, cpp_operations
     ):
         if environment:
-            monkeypatch.setenv("BBH_KERNEL_KL", environment)
+            monkeypatch.setenv("BBH_CPP_OPS", environment)
         kernel_kl(self.Q, self.P, implementation=implementation)
         kernel_kl_to_prior([self.Q], NormalPrior(), KEY, implementation=implementation)
         drawn = "custom_op, drawn inside" if expected == "custom_op" else expected
@@ -85,9 +85,9 @@ class TestChoice:
         devices.add(kind)
         kernel_kl(self.Q, self.P)
         kernel_kl_to_prior([self.Q], NormalPrior(), KEY)
-        monkeypatch.setenv("BBH_KERNEL_KL", "custom_op")
+        monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
         kernel_kl(self.Q, self.P)
-        monkeypatch.delenv("BBH_KERNEL_KL")
+        monkeypatch.delenv("BBH_CPP_OPS")
         kernel_kl(self.Q, self.P, implementation="custom_op")
         assert used == ["tensorflow", "tensorflow", "custom_op", "custom_op"]
 
@@ -96,13 +96,13 @@ class TestChoice:
         assert used == ["tensorflow"]
         with pytest.raises(RuntimeError, match="implementation='custom_op'.*is no compiler"):
             kernel_kl(self.Q, self.P, implementation="custom_op")
-        monkeypatch.setenv("BBH_KERNEL_KL", "custom_op")
-        with pytest.raises(RuntimeError, match="BBH_KERNEL_KL=custom_op.*is no compiler"):
+        monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
+        with pytest.raises(RuntimeError, match="BBH_CPP_OPS=custom_op.*is no compiler"):
             kernel_kl(self.Q, self.P)
         assert used == ["tensorflow"]
 
     def test_full_has_no_custom_op(self, used, monkeypatch):
-        monkeypatch.setenv("BBH_KERNEL_KL", "custom_op")
+        monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
         kernel_kl(self.Q, self.P, "full")
         kernel_kl_to_prior([self.Q], NormalPrior(), KEY, "full")
         assert used == ["full", "full"]
@@ -114,10 +114,10 @@ class TestChoice:
                 call()
 
     def test_contradiction_and_unknown_value(self, monkeypatch):
-        monkeypatch.setenv("BBH_KERNEL_KL", "tensorflow")
-        with pytest.raises(RuntimeError, match="BBH_KERNEL_KL=tensorflow wants none"):
+        monkeypatch.setenv("BBH_CPP_OPS", "tensorflow")
+        with pytest.raises(RuntimeError, match="BBH_CPP_OPS=tensorflow wants none"):
             kernel_kl(self.Q, self.P, implementation="custom_op")
-        monkeypatch.setenv("BBH_KERNEL_KL", "gpu")
+        monkeypatch.setenv("BBH_CPP_OPS", "gpu")
         with pytest.raises(ValueError, match="must be one of auto, custom_op, tensorflow.*'gpu'"):
             kernel_kl(self.Q, self.P)
 
@@ -145,7 +145,7 @@ class TestChoice:
         self, by, used, monkeypatch, cpp_operations
     ):
         if by == "environment":
-            monkeypatch.setenv("BBH_KERNEL_KL", "custom_op")
+            monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
         implementation = "custom_op" if by == "argument" else "auto"
         function = tf.function(
             lambda q, p: kernel_kl(q, p, implementation=implementation), jit_compile=True

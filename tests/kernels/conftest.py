@@ -74,5 +74,6 @@ def new_process(sources, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "SOURCE_DIRECTORY", sources)
     monkeypatch.setattr(library, "PACKAGE_FOLDER", tmp_path / "package")
     monkeypatch.setenv("BBH_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.delenv("BBH_KERNEL_KL", raising=False)
+    for name in (library.ENVIRONMENT_VARIABLE, library.OLD_ENVIRONMENT_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
     return forget

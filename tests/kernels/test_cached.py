@@ -47,7 +47,7 @@ class TestFirstUse:
         )
         assert module.path.parent == cache.cache_dir() / "ops"
         [record] = [r for r in caplog.records if r.levelname == "WARNING"]
-        for part in (str(module.path), "once", "20 to 40 seconds", "BBH_KERNEL_KL=tensorflow"):
+        for part in (str(module.path), "once", "20 to 40 seconds", "BBH_CPP_OPS=tensorflow"):
             assert part in record.getMessage()
         caplog.clear()
         new_process()
@@ -70,7 +70,7 @@ class TestFirstUse:
         compiler.write(f'until [ -e {tmp_path}/all ]; do sleep 0.05; done; echo > "$target"')
         (tmp_path / "tensorflow.py").write_text(TENSORFLOW)
         command = [sys.executable, "-c", PROCESS, Path(build.__file__).parents[1], tmp_path]
-        environment = {**os.environ, "BBH_CACHE_DIR": str(tmp_path / "cache"), "BBH_KERNEL_KL": ""}
+        environment = {**os.environ, "BBH_CACHE_DIR": str(tmp_path / "cache"), "BBH_CPP_OPS": ""}
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         with contextlib.ExitStack() as stack:
             processes = [

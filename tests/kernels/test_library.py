@@ -1,4 +1,4 @@
-"""Which library is used, what BBH_KERNEL_KL says, and `python -m bayes_by_hypernet.kernels`."""
+"""Which library is used, what BBH_CPP_OPS says, and `python -m bayes_by_hypernet.kernels`."""
 
 import concurrent.futures
 import json
@@ -68,39 +68,53 @@ def write_library(folder, name):
 class TestChoice:
     @pytest.mark.parametrize("value", ["auto", "custom_op", "tensorflow"])
     def test_follows_the_environment(self, value, monkeypatch):
-        monkeypatch.setenv("BBH_KERNEL_KL", value)
+        monkeypatch.setenv("BBH_CPP_OPS", value)
         assert library.choice() == value
 
     def test_default(self, monkeypatch):
-        monkeypatch.setenv("BBH_KERNEL_KL", "")
+        monkeypatch.setenv("BBH_CPP_OPS", "")
         assert library.choice() == "auto"
-        monkeypatch.delenv("BBH_KERNEL_KL")
+        monkeypatch.delenv("BBH_CPP_OPS")
         assert library.choice() == "auto"
+
+    def test_the_old_name_still_works_and_warns(self, monkeypatch):
+        monkeypatch.delenv("BBH_CPP_OPS", raising=False)
+        monkeypatch.setenv("BBH_KERNEL_KL", "tensorflow")
+        with pytest.warns(DeprecationWarning, match="BBH_KERNEL_KL is now called BBH_CPP_OPS"):
+            assert library.choice() == "tensorflow"
+        monkeypatch.setenv("BBH_KERNEL_KL", "gpu")
+        with pytest.raises(ValueError, match="`BBH_CPP_OPS` must .* Received: BBH_KERNEL_KL='gpu'"):
+            library.choice()
+
+    def test_the_new_name_wins_and_does_not_warn(self, monkeypatch, recwarn):
+        monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
+        monkeypatch.setenv("BBH_KERNEL_KL", "tensorflow")
+        assert library.choice() == "custom_op" and not recwarn.list
 
     @pytest.mark.parametrize("function", [library.choice, library.load, library.status])
     def test_anything_else_is_refused(self, function, new_process, monkeypatch):
-        monkeypatch.setenv("BBH_KERNEL_KL", "gpu")
+        monkeypatch.setenv("BBH_CPP_OPS", "gpu")
         with pytest.raises(ValueError, match="must be one of auto, custom_op, tensorflow.*'gpu'"):
             function()
 
     def test_tensorflow_looks_for_nothing(self, new_process, compiler, tmp_path, monkeypatch):
-        monkeypatch.setenv("BBH_KERNEL_KL", "tensorflow")
+        monkeypatch.setenv("BBH_CPP_OPS", "tensorflow")
         monkeypatch.setattr(library, "_search", None)
         assert library.load() is None and library.instruction_set() is None
         status = library.status()
-        assert not status.active and "BBH_KERNEL_KL=tensorflow" in status.reason
+        assert not status.active and "BBH_CPP_OPS=tensorflow" in status.reason
         assert not compiler.calls and not (tmp_path / "cache").exists()
 
     def test_custom_op_stops_without_a_library(self, new_process, compiler, monkeypatch):
-        monkeypatch.setenv("BBH_KERNEL_KL", "custom_op")
+        monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
         compiler.write("exit 1")
         for _ in range(2):
-            with pytest.raises(RuntimeError, match="BBH_KERNEL_KL=custom_op.*failed.txt"):
+            with pytest.raises(RuntimeError, match="BBH_CPP_OPS=custom_op.*failed.txt"):
                 library.load()
         assert not library.status().active
 
     def test_custom_op_loads_the_library(self, new_process, compiler, monkeypatch):
-        monkeypatch.setenv("BBH_KERNEL_KL", "custom_op")
+        monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
         assert library.load().path == library.status().path
 
 
@@ -202,7 +216,7 @@ class TestMain:
         assert f"Compiled {library.status().path}\n" in capsys.readouterr().out
 
     def test_refuses_another_choice(self, new_process, monkeypatch, capsys):
-        monkeypatch.setenv("BBH_KERNEL_KL", "gpu")
+        monkeypatch.setenv("BBH_CPP_OPS", "gpu")
         with pytest.raises(SystemExit) as stopped:
             __main__.main([])
         assert stopped.value.code == 2 and "'gpu'" in capsys.readouterr().err
@@ -210,7 +224,7 @@ class TestMain:
     def test_as_a_command(self, tmp_path):
         environment = {
             **os.environ,
-            "BBH_KERNEL_KL": "tensorflow",
+            "BBH_CPP_OPS": "tensorflow",
             "BBH_CACHE_DIR": str(tmp_path),
         }
         command = [sys.executable, "-m", "bayes_by_hypernet.kernels"]
@@ -229,7 +243,7 @@ def test_a_real_library(tmp_path):
         ("tiny.h", TINY_HEADER),
     ):
         (tmp_path / name).write_text(text)
-    environment = {**os.environ, "BBH_CACHE_DIR": str(tmp_path / "cache"), "BBH_KERNEL_KL": ""}
+    environment = {**os.environ, "BBH_CACHE_DIR": str(tmp_path / "cache"), "BBH_CPP_OPS": ""}
     command = [sys.executable, "-c", LOAD_TINY, str(tmp_path)]
     process = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
@@ -244,7 +258,7 @@ def test_a_real_library(tmp_path):
 @pytest.mark.skipif(build.find_compiler() is None, reason="needs a C++ compiler")
 def test_the_library_of_this_package(monkeypatch):
     # The tests of the operations skip where there are none: this one fails where there should be.
-    monkeypatch.delenv("BBH_KERNEL_KL", raising=False)
+    monkeypatch.delenv("BBH_CPP_OPS", raising=False)
     status = library.status()
     assert status.active, status.reason
     for name in ("independent_kl", "thin_product", "apply_outer_product_adam"):

@@ -7,9 +7,10 @@ import pytest
 import tiny
 
 from bayes_by_hypernet import data
-from bayes_by_hypernet.paper import configuration
+from bayes_by_hypernet.paper import configuration, schema
 from bayes_by_hypernet.paper.methods.bbh import BayesByHypernetOptions
 from bayes_by_hypernet.paper.run_directory import RunDirectory, RunDirectoryError, flag_lines
+from bayes_by_hypernet.paper.schema import SchemaError
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +125,28 @@ class TestRunDirectory:
         directory = _claimed(tmp_path, _resolve(), "data")
         assert directory.results is None
         directory.write_results({"complete": True})
-        assert _claimed(tmp_path, _resolve(), "data").results == {"complete": True}
+        results = _claimed(tmp_path, _resolve(), "data").results
+        assert results == {"complete": True, "schema_version": schema.SCHEMA_VERSION}
+
+    def test_a_run_of_an_older_version_goes_on(self, tmp_path):
+        _claimed(tmp_path, _resolve(), "data")
+        path = tmp_path / "config.json"
+        contents = json.loads(path.read_text())
+        assert contents.pop("schema_version") == schema.SCHEMA_VERSION
+        path.write_text(json.dumps(contents))
+        assert configuration.read_config(tmp_path) == _resolve()
+        _claimed(tmp_path, _resolve(), "data")
+        assert json.loads(path.read_text())["schema_version"] == schema.SCHEMA_VERSION
+
+    @pytest.mark.parametrize("name", ["config.json", "results.json"])
+    def test_a_run_of_a_newer_version_is_refused(self, name, tmp_path):
+        directory = _claimed(tmp_path, _resolve(), "data")
+        directory.write_results({"complete": True})
+        path, newer = tmp_path / name, schema.SCHEMA_VERSION + 1
+        path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": newer}))
+        with pytest.raises(SchemaError, match=f"{name}.*={newer}.*at most {newer - 1}"):
+            print(RunDirectory(tmp_path, _resolve()).results)
+        assert RunDirectory(tmp_path, _resolve(), overwrite=True).results is None
 
     def test_another_configuration_is_refused_by_the_flag_that_differs(self, tmp_path):
         _claimed(tmp_path, _resolve(), "data")

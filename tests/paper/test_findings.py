@@ -1,6 +1,7 @@
 """Tables of attacks, posteriors and the toy regression say what was recorded."""
 
 import json
+import re
 
 import pytest
 import run_folders
@@ -76,6 +77,8 @@ def test_pages_name_runs_and_conditions(found, tmp_path):
     (tmp_path / "map" / "posterior.json").write_text(source.read_text())
     page = posterior_markdown(found)
     assert page.count("\n") == 2 and "| MAP | 500 | " in page and " | 24.0% | 0.0% | " in page
+    cells = {len(re.findall(r"(?<!\\)\|", line)) for line in page.splitlines()}
+    assert cells == {8} and r"| Mean \|r\| |" in page  # unescaped bars would be cells of their own
 
 
 def test_a_number_that_a_posterior_cannot_have_is_a_dash():

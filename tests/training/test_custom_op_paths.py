@@ -53,7 +53,7 @@ np.savez(sys.argv[2], updated_in_backward=len(trainer.optimizer._updated_in_back
 
 def _trainer(directory, path, monkeypatch, epochs=1, init=1, **options):
     """A trainer that is to run while `path` is chosen: three steps an epoch."""
-    monkeypatch.setenv("BBH_KERNEL_KL", path)
+    monkeypatch.setenv("BBH_CPP_OPS", path)
     keras.utils.set_random_seed(init)
     plan = Plan(epochs, 20, 3, steps_per_call=3)
     make_optimizer = functools.partial(FusedAdam, LEARNING_RATE, epsilon=1e-5)
@@ -97,7 +97,7 @@ def test_three_steps_agree_under_two_devices(tmp_path, monkeypatch):
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, str(TESTS), str(tmp_path / f"{path}.npz")],
-            env={**os.environ, "PYTHONPATH": str(TESTS.parent), "BBH_KERNEL_KL": path},
+            env={**os.environ, "PYTHONPATH": str(TESTS.parent), "BBH_CPP_OPS": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

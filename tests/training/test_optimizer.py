@@ -1,5 +1,7 @@
 """FusedAdam against Keras's own Adam, with and without updates as the tape goes back."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ SHAPE, NUM_SAMPLES, NOISE_DIM = (3, 3, 2, 7), 5, 2
 
 def _variables():
     rng = np.random.default_rng(0)
-    return [keras.Variable(rng.normal(size=shape)) for shape in [(3, 4), (5,)]]
+    return [keras.Variable(rng.normal(size=shape), dtype="float32") for shape in [(3, 4), (5,)]]
 
 
 class TestFusedAdam:
@@ -43,9 +45,145 @@ class TestFusedAdam:
         assert losses[-1] < 0.2 * losses[0]
 
     def test_refuses_amsgrad(self):
-        optimizer = FusedAdam(amsgrad=True)
-        with pytest.raises(ValueError, match="amsgrad=True"):
-            optimizer.build(_variables())
+        with pytest.raises(ValueError, match="`amsgrad` must be False.*Received: amsgrad=True"):
+            FusedAdam(amsgrad=True)
+
+    def test_has_the_arguments_of_keras_adam(self):
+        ours, theirs = (
+            {name: p.default for name, p in inspect.signature(optimizer).parameters.items()}
+            for optimizer in (FusedAdam, keras.optimizers.Adam)
+        )
+        theirs.pop("kwargs")
+        theirs["name"] = None  # Keras 3.10 has the default "adam"
+        assert ours == theirs
+        for name in ours:
+            assert f"        {name}: " in FusedAdam.__doc__
+
+
+# Each argument with a value that changes the updates of `_gradients`, of about 1 an element.
+ARGUMENTS = [
+    {"weight_decay": 0.1},
+    {"clipnorm": 0.5},
+    {"clipvalue": 0.3},
+    {"global_clipnorm": 0.5},
+    {"use_ema": True, "ema_momentum": 0.8},
+    {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
+    {"loss_scale_factor": 1024.0},
+    {"gradient_accumulation_steps": 3},
+    {"gradient_accumulation_steps": 2, "clipvalue": 0.3, "weight_decay": 0.1},
+]
+by_name = pytest.mark.parametrize("arguments", ARGUMENTS, ids="+".join)
+
+
+def _gradients(num_steps=7):
+    rng = np.random.default_rng(1)
+    # Of shrinking size: Adam's updates hardly depend on a factor on all gradients.
+    return [
+        [tf.constant(rng.normal(size=v.shape) / (i + 1), tf.float32) for v in _variables()]
+        for i in range(num_steps)
+    ]
+
+
+def _applied(optimizer, graph=False):
+    """Returns variables and the optimiser's variables after a few steps of `apply_gradients`."""
+    variables = _variables()
+    optimizer.build(variables)
+
+    def step(gradients):
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+    step = tf.function(step) if graph else step
+    for gradients in _gradients():
+        step(gradients)
+    states = [v.numpy() for v in [*variables, *optimizer.variables]]
+    optimizer.finalize_variable_values(variables)
+    return states + [v.numpy() for v in variables]
+
+
+class TestArguments:
+    @by_name
+    @pytest.mark.parametrize("graph", [False, True])
+    def test_apply_equals_keras_adam(self, arguments, graph):
+        ours = _applied(FusedAdam(1e-2, **arguments), graph)
+        theirs = _applied(keras.optimizers.Adam(1e-2, **arguments))
+        for a, b in zip(ours, theirs, strict=True):
+            # Rounding of 7 float32 updates of about 1e-2, and of moments of at most 1.
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        if "loss_scale_factor" not in arguments:  # which changes nothing but epsilon's weight
+            plain = _applied(keras.optimizers.Adam(1e-2))
+            assert np.abs(ours[-1] - plain[-1]).max() > 1e-4
+
+    @by_name
+    def test_fit_equals_keras_adam(self, arguments):
+        x = np.random.default_rng(0).normal(size=(48, 3)).astype("float32")
+        weights = []
+        for optimizer in (FusedAdam(0.05, **arguments), keras.optimizers.Adam(0.05, **arguments)):
+            keras.utils.set_random_seed(0)
+            model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)])
+            model.compile(optimizer, "mse")
+            model.fit(x, x[:, :2] ** 2, batch_size=8, epochs=2, shuffle=False, verbose=0)
+            weights.append(model.get_weights())
+        for a, b in zip(*weights, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # 12 float32 steps of 0.05
+
+    @by_name
+    def test_local_updates_refuse_what_they_cannot_honour(self, arguments):
+        optimizer = FusedAdam(**arguments)
+        [variable] = variables = [keras.Variable(np.ones((3, 4), np.float32))]
+        optimizer.build(variables)
+        assert not optimizer.updates_locally
+        message = rf"Argument `({'|'.join(arguments)})` must be .*`apply`.* Received: \1="
+        with pytest.raises(ValueError, match=f"{message}.*"):
+            optimizer.apply_local([tf.ones((3, 4))], variables)
+        with pytest.raises(ValueError, match=f"{message}.*"):
+            optimizer.matmul(tf.ones((2, 3)), variable)
+        np.testing.assert_array_equal(variable, np.ones((3, 4)))
+
+    def test_local_updates_take_the_other_arguments(self):
+        assert FusedAdam(1e-2, 0.8, 0.99, 1e-5, ema_momentum=0.9, name="a").updates_locally
+
+    @by_name
+    def test_survive_serialisation(self, arguments):
+        optimizer = FusedAdam(0.02, **arguments)
+        copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+        assert type(copy) is FusedAdam
+        assert copy.get_config() == optimizer.get_config()
+
+    @pytest.mark.parametrize("how", ["apply", "apply_local"])
+    def test_a_schedule_equals_keras_adam(self, how):
+        schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
+        ours, theirs = _variables(), _variables()
+        fused, plain = FusedAdam(schedule), keras.optimizers.Adam(schedule)
+        fused.build(ours)
+        for gradients in _gradients():
+            getattr(fused, how)(gradients, ours)
+            plain.apply(gradients, theirs)
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5)  # float32, steps of 0.1
+
+    def test_gradients_of_embeddings_count_as_dense(self):
+        # Keras squares the parts of a row that occurs twice one by one.
+        optimizers = FusedAdam(0.1), keras.optimizers.Adam(0.1)
+        tables = [keras.Variable(np.ones((5, 2), np.float32)) for _ in range(2)]
+        for optimizer, table in zip(optimizers, tables, strict=True):
+            optimizer.build([table])
+            for _ in range(3):
+                with tf.GradientTape() as tape:
+                    loss = tf.reduce_sum(tf.gather(table.value, [0, 3, 3]) ** 2)
+                gradient = tape.gradient(loss, table.value)
+                assert isinstance(gradient, tf.IndexedSlices)
+                dense = tf.convert_to_tensor(gradient)
+                optimizer.apply([gradient if optimizer is optimizers[0] else dense], [table])
+        np.testing.assert_allclose(*tables, atol=1e-5)  # float32, steps of 0.1
+
+    def test_works_within_dynamic_loss_scaling(self):
+        model = keras.Sequential(
+            [keras.layers.Input((3,)), keras.layers.Dense(1, dtype="mixed_float16")]
+        )
+        model.compile(keras.optimizers.LossScaleOptimizer(FusedAdam(0.05)), "mse")
+        x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+        losses = model.fit(x, x.sum(1, keepdims=True), epochs=20, verbose=0).history["loss"]
+        assert losses[-1] < 0.2 * losses[0]
 
 
 def _generator(num_slices=1, dtype=None):
@@ -72,7 +210,7 @@ def _recorded(num_steps):
 def _step(generator, optimizer, z, weight_gradient):
     """Returns the gradients of one step that ends in `apply_local`."""
     with tf.GradientTape() as tape:
-        weights = generator(z, multiply=optimizer.multiply)
+        weights = generator(z, multiply=optimizer.matmul)
     variables = generator.trainable_variables
     gradients = tape.gradient(
         weights, [v.value for v in variables], tf.cast(weight_gradient, weights.dtype)
@@ -94,7 +232,7 @@ def _index_of_kernel(generator):
     return index
 
 
-class TestMultiply:
+class TestMatmul:
     @pytest.mark.usefixtures("cpp_operations")
     @pytest.mark.parametrize("num_slices", [1, 7])
     @pytest.mark.parametrize("graph", [False, True])
@@ -128,7 +266,7 @@ class TestMultiply:
     def test_moments_are_the_same_variables_on_either_path(self, monkeypatch):
         results = []
         for choice in ("auto", "tensorflow"):
-            monkeypatch.setenv("BBH_KERNEL_KL", choice)
+            monkeypatch.setenv("BBH_CPP_OPS", choice)
             generator = _generator()
             optimizer = _built(generator)
             for z, weight_gradient in _recorded(3):
@@ -149,7 +287,7 @@ class TestMultiply:
         left, right = (tf.random.stateless_normal((3, k), [k, 0]) for k in (4, 30))
         with tf.GradientTape() as tape:
             tape.watch(left)
-            product = optimizer.multiply(left, kernel)
+            product = optimizer.matmul(left, kernel)
         np.testing.assert_allclose(product, left @ before, rtol=1e-5, atol=1e-5)  # float32
         np.testing.assert_array_equal(kernel.numpy(), before)  # until the tape goes back
         gradient = tape.gradient(product, left, right)
@@ -169,7 +307,7 @@ class TestMultiply:
         ],
     )
     def test_falls_back_to_an_ordinary_gradient(self, choice, rank, dtype, monkeypatch):
-        monkeypatch.setenv("BBH_KERNEL_KL", choice)
+        monkeypatch.setenv("BBH_CPP_OPS", choice)
         kernel = keras.Variable(np.random.default_rng(0).normal(size=(4, 30)), dtype=dtype)
         before = kernel.numpy()
         optimizer = FusedAdam()
@@ -178,7 +316,7 @@ class TestMultiply:
         @tf.function(input_signature=[tf.TensorSpec((rank, 4), dtype)])
         def gradient(left):
             with tf.GradientTape() as tape:
-                product = optimizer.multiply(left, kernel)
+                product = optimizer.matmul(left, kernel)
             return tape.gradient(product, kernel.value)
 
         left = tf.ones((rank or 3, 4), dtype)
@@ -190,9 +328,17 @@ class TestMultiply:
         gradients = _step(generator, _built(generator), *_recorded(1)[0])
         assert {g.dtype for g in gradients} == {tf.float32}
 
+    def test_the_old_name_warns(self):
+        kernel = keras.Variable(np.ones((4, 30), np.float32))
+        optimizer = FusedAdam()
+        optimizer.build([kernel])
+        with pytest.warns(DeprecationWarning, match="now called `FusedAdam.matmul`"):
+            product = optimizer.multiply(tf.ones((3, 4)), kernel)
+        np.testing.assert_array_equal(product, np.full((3, 30), 4))
+
     @pytest.mark.parametrize("choice", ["auto", "tensorflow"])
     def test_another_variable_without_a_gradient_is_named(self, choice, monkeypatch):
-        monkeypatch.setenv("BBH_KERNEL_KL", choice)
+        monkeypatch.setenv("BBH_CPP_OPS", choice)
         generator = _generator()
         optimizer, variables = _built(generator), generator.trainable_variables
         gradients = _step(generator, optimizer, *_recorded(1)[0])

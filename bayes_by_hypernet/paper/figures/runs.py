@@ -5,7 +5,7 @@ import functools
 import json
 import pathlib
 
-from bayes_by_hypernet.paper import methods
+from bayes_by_hypernet.paper import methods, schema
 from bayes_by_hypernet.paper.figures import style
 from bayes_by_hypernet.paper.run_directory import CURVES_FILE, RESULTS_FILE
 
@@ -36,7 +36,7 @@ class Run:
     @functools.cached_property
     def results(self):
         """The contents of `results.json`, which every run holds."""
-        return json.loads((self.directory / RESULTS_FILE).read_text())
+        return schema.read(self.directory / RESULTS_FILE)
 
     @functools.cached_property
     def curves(self):

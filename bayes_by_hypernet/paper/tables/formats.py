@@ -28,7 +28,12 @@ def format_markdown(header, rows, num_labels=1) -> str:
     """Returns the table in Markdown: columns of labels, then columns of numbers."""
     rule = ["---"] * num_labels + ["---:"] * (len(header) - num_labels)
     rows = [header, rule, *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
+    return "\n".join("| " + " | ".join(map(markdown_escape, row)) + " |" for row in rows)
+
+
+def markdown_escape(text) -> str:
+    """Returns `text` so that it stays within one cell of a Markdown table."""
+    return str(text).replace("|", r"\|")
 
 
 def format_latex(header, rows) -> str:

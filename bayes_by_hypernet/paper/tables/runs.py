@@ -5,7 +5,7 @@ import pathlib
 import statistics
 from typing import NamedTuple
 
-from bayes_by_hypernet.paper import methods, networks, protocols
+from bayes_by_hypernet.paper import methods, networks, protocols, schema
 from bayes_by_hypernet.paper.configuration import METHOD_OPTIONS
 from bayes_by_hypernet.paper.run_directory import RESULTS_FILE
 from bayes_by_hypernet.paper.tables.paper import DATA, PAPER_ROWS, PaperRow
@@ -90,7 +90,7 @@ def find_runs(directory) -> dict[pathlib.Path, dict]:
     """Returns the results of every complete run below a folder, by path."""
     found = {}
     for path in sorted(pathlib.Path(directory).rglob(RESULTS_FILE)):
-        results = json.loads(path.read_text())
+        results = schema.read(path)
         if results.get("complete"):
             found[path] = results
     return found
