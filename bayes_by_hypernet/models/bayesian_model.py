@@ -267,6 +267,12 @@ class BayesianModel(keras.Model):
                 "(the launchers), not by `fit`: its discriminator needs steps of its own."
             )
 
+    def compile_from_config(self, config):
+        # Keras leaves this to models with a `compile` of their own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
     def make_train_function(self, force=False):
         if isinstance(self.optimizer, FusedAdam) and not self.optimizer.built:
             with self.distribute_strategy.scope():
@@ -409,8 +415,8 @@ def inputs_of(layer):
     while isinstance(model, keras.layers.Wrapper):
         model = model.layer
     try:
-        return model.input
-    except (AttributeError, ValueError):
+        return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    except (AttributeError, IndexError, ValueError):
         raise ValueError(
             "Argument `model` must be a functional or Sequential model whose inputs are known. "
             "Make a subclassed one functional: keras.Model(inputs, model(inputs)). Received: "

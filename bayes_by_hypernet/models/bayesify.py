@@ -319,6 +319,8 @@ def replace_layers(model, convert):
     made = {}
 
     def once(layer):  # a layer that is called twice stays one layer
+        if not isinstance(layer, keras.layers.Layer):  # an operation, `x + y`
+            return layer
         if id(layer) not in made:
             made[id(layer)] = convert(layer)
         return made[id(layer)]

@@ -163,14 +163,16 @@ class FusedAdam(keras.optimizers.Adam):
         Args:
             gradients: Tensors, already summed over replicas; None for a kernel that the backward
                 pass of `matmul` has updated.
-            variables: The Keras variables that the optimiser was built with, in that order.
+            variables: The Keras variables, of those that the optimiser was built with.
 
         Raises:
             ValueError: If `updates_locally` is False or another variable has no gradient; nothing
                 is updated then.
         """
         self._check_updates_locally("apply_local")
-        for index, (gradient, variable) in enumerate(zip(gradients, variables, strict=True)):
+        indices = [self._get_variable_index(variable) for variable in variables]
+        updates = list(zip(indices, gradients, variables, strict=True))
+        for index, gradient, variable in updates:
             if gradient is None and index not in self._updated_in_backward:
                 raise ValueError(f"The variable {variable.path!r} has no gradient.")
         # Update after all reads: a variable that is still being read is copied when written.
@@ -179,7 +181,7 @@ class FusedAdam(keras.optimizers.Adam):
         ready = tf.group(*(gradient for gradient in gradients if gradient is not None))
         settings = functools.cache(self._settings)
         with tf.control_dependencies([ready]):
-            for index, (gradient, variable) in enumerate(zip(gradients, variables, strict=True)):
+            for index, gradient, variable in updates:
                 if gradient is not None:
                     value = variable.value
                     self._fused_update(index, gradient, value, settings(value.dtype))
