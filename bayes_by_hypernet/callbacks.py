@@ -1,7 +1,10 @@
 """Keras callbacks for models with layers of this package."""
 
+import warnings
+
 import keras
 
+from bayes_by_hypernet import compat
 from bayes_by_hypernet.checks import check_at_least
 from bayes_by_hypernet.divergences import linear_annealing
 from bayes_by_hypernet.draws import find_layers
@@ -38,6 +41,13 @@ class KLAnnealing(keras.callbacks.Callback):
         self._last_batch = -1
 
     def on_train_begin(self, logs=None):
+        if not compat.takes_training(self.model):
+            warnings.warn(
+                f"The `call` of the model {self.model.name!r} does not take `training`, so that "
+                "its layers do not know that they are trained: no KL enters the loss, and there "
+                "is nothing to anneal. Give `call` the argument `training` and pass it on.",
+                stacklevel=2,
+            )
         self._steps_per_epoch = self.params.get("steps")
         self._last_batch = -1
 

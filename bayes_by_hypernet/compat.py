@@ -32,6 +32,20 @@ def uncast_value(variable):
         return variable.value
 
 
+def attach(owner, parts):
+    """Makes layers and variables in a list or dict attributes of the layer that holds it.
+
+    TensorFlow's checkpoints and SavedModels see attributes of a Keras 3 layer, and not what its
+    lists and dicts hold: without it they leave those out, silently.
+
+    Args:
+        owner: Keras layer.
+        parts: Dict, name or number to layer or variable.
+    """
+    for name, part in parts.items():
+        setattr(owner, f"part_{name}", part)
+
+
 def takes_training(layer):
     """Whether `layer.call` takes `training`; passing it to others raises."""
     return layer._call_has_training_arg

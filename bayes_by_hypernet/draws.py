@@ -96,6 +96,8 @@ class DrawingLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        # For TensorFlow's SavedModel, which sees attributes only.
+        self._seed_state = self.seed_generator.state.value
 
     def next_key(self):
         """Returns the key `(2,)` of this forward pass."""

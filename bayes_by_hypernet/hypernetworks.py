@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from bayes_by_hypernet import compat
+
 HIDDEN_UNITS = (64, 256, 512)  # paper, Section 3
 LEAKY_RELU_SLOPE = 0.1  # authors' code
 # Default slices of the single hypernetwork: at most 4096 weights, and at least 1024 if they are
@@ -126,6 +128,7 @@ class _SliceGenerator(keras.layers.Layer):
             for i, units in enumerate(hidden_units)
         ]
         self.linear = keras.layers.Dense(slice_size, name="output", dtype=policy)
+        compat.attach(self, {layer.name: layer for layer in self.hidden})
 
     def build(self, input_shape):
         dim = input_shape[-1]

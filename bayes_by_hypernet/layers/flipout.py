@@ -83,6 +83,9 @@ class GaussianLayer(PosteriorLayer):
             }
             for weight, shape in shapes.items()
         }
+        compat.attach(
+            self, {v.name: v for kinds in self._parameters.values() for v in kinds.values()}
+        )
 
     def _posterior(self, weight, dtype=None):
         """Returns the posterior over `"kernel"` or `"bias"`, one event of all its weights."""
@@ -165,11 +168,65 @@ class GaussianLayer(PosteriorLayer):
 
 
 class _Dense(DenseMixin, GaussianLayer):
+    def __init__(
+        self,
+        units,
+        activation=None,
+        use_bias=True,
+        prior_stddev=1.0,
+        initial_log_variance=-9.0,
+        kl_estimator="analytic",
+        num_train_examples=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(
+            units,
+            activation=activation,
+            use_bias=use_bias,
+            prior_stddev=prior_stddev,
+            initial_log_variance=initial_log_variance,
+            kl_estimator=kl_estimator,
+            num_train_examples=num_train_examples,
+            seed=seed,
+            **kwargs,
+        )
+
     def make_tfp_layer(self):
         return self._tfp_layer(self.units)
 
 
 class _Conv2D(Conv2DMixin, GaussianLayer):
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        activation=None,
+        use_bias=True,
+        prior_stddev=1.0,
+        initial_log_variance=-9.0,
+        kl_estimator="analytic",
+        num_train_examples=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            activation=activation,
+            use_bias=use_bias,
+            prior_stddev=prior_stddev,
+            initial_log_variance=initial_log_variance,
+            kl_estimator=kl_estimator,
+            num_train_examples=num_train_examples,
+            seed=seed,
+            **kwargs,
+        )
+
     def make_tfp_layer(self):
         return self._tfp_layer(self.filters, self.kernel_size, self.strides, self.padding)
 
@@ -228,7 +285,8 @@ class Conv2DFlipout(_Conv2D):
         strides: Integer or pair.
         padding: `"valid"` or `"same"`.
         activation: As in Keras.
-        **kwargs: The others of `DenseFlipout`.
+        use_bias, prior_stddev, initial_log_variance, kl_estimator, num_train_examples, seed: As in
+            `DenseFlipout`.
 
     Call arguments:
         inputs: `(batch, height, width, channels)`.

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet import randomness
+from bayes_by_hypernet import compat, randomness
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -51,6 +51,7 @@ class MaskedRealNVP(keras.layers.Layer):
             self.shift.append(self._dense(f"shift_{i}", self.hidden_units, dim))
             # g = sigmoid(2) = 0.88: a step starts near the identity.
             self.scale.append(self._dense(f"scale_{i}", self.hidden_units, dim, bias=2.0))
+        compat.attach(self, {one.name: one for one in [*self.hidden, *self.shift, *self.scale]})
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: dim})
 
     def _dense(self, name, inputs, units, activation=None, bias=0.0):

@@ -220,6 +220,30 @@ class DenseMNF(DenseMixin, MNFLayer):
         ValueError: If an argument is out of range, or in training `num_train_examples` is missing.
     """
 
+    def __init__(
+        self,
+        units,
+        activation=None,
+        prior_stddev=1.0,
+        max_stddev=0.5,
+        flow_units=50,
+        kl_estimator="auxiliary",
+        num_train_examples=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(
+            units,
+            activation=activation,
+            prior_stddev=prior_stddev,
+            max_stddev=max_stddev,
+            flow_units=flow_units,
+            kl_estimator=kl_estimator,
+            num_train_examples=num_train_examples,
+            seed=seed,
+            **kwargs,
+        )
+
     def _num_factors(self, kernel_shape):
         return kernel_shape[0]  # one for each input
 
@@ -249,7 +273,8 @@ class Conv2DMNF(Conv2DMixin, MNFLayer):
     Args:
         filters: Integer, the number of output channels.
         kernel_size, strides, padding, activation: As in `keras.layers.Conv2D`; channels last.
-        **kwargs: As in `DenseMNF`.
+        prior_stddev, max_stddev, flow_units, kl_estimator, num_train_examples, seed: As in
+            `DenseMNF`.
 
     Call arguments:
         inputs: `(batch, height, width, channels)`.
@@ -261,6 +286,36 @@ class Conv2DMNF(Conv2DMixin, MNFLayer):
     Raises:
         ValueError: As `DenseMNF`.
     """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        activation=None,
+        prior_stddev=1.0,
+        max_stddev=0.5,
+        flow_units=50,
+        kl_estimator="auxiliary",
+        num_train_examples=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            activation=activation,
+            prior_stddev=prior_stddev,
+            max_stddev=max_stddev,
+            flow_units=flow_units,
+            kl_estimator=kl_estimator,
+            num_train_examples=num_train_examples,
+            seed=seed,
+            **kwargs,
+        )
 
     def _num_factors(self, kernel_shape):
         return kernel_shape[-1]  # one for each filter

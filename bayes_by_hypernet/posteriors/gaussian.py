@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet import randomness
+from bayes_by_hypernet import compat, randomness
 from bayes_by_hypernet.divergences import gaussian_kl
 from bayes_by_hypernet.posteriors.base import Posterior
 
@@ -51,6 +51,7 @@ class GaussianPosterior(Posterior):
             if mean is not None:
                 self.means[-1].assign(mean)
         self._initial_means = None
+        compat.attach(self, dict(enumerate([*self.means, *self.log_variances])))
         self.built = True
 
     def sample(self, num_samples, key, matmul=None):

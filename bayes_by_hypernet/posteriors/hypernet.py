@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from bayes_by_hypernet import randomness
+from bayes_by_hypernet import compat, randomness
 from bayes_by_hypernet.checks import check_at_least, check_choice, check_integer
 from bayes_by_hypernet.hypernetworks import (
     HIDDEN_UNITS,
@@ -96,6 +96,7 @@ class HypernetPosterior(Posterior):
                 for name, shape in zip(self.names, self.shapes, strict=True)
             ]
         self._makes_all = architecture in JOINT
+        compat.attach(self, dict(enumerate(self.hypernetworks)))
 
     def build(self, input_shape=None):
         for hypernetwork in self.hypernetworks:
