@@ -42,7 +42,7 @@ class _Recorder(keras.callbacks.Callback):
         self.factors = []
 
     def on_train_batch_end(self, batch, logs=None):
-        self.factors.append([float(layer.kl_anneal.value) for layer in self.layers])
+        self.factors.append([float(layer.kl_factor.value()) for layer in self.layers])
 
 
 def _fit(annealing, data=None, batch_size=4, epochs=3, steps_per_execution=1, **kwargs):
@@ -53,7 +53,7 @@ def _fit(annealing, data=None, batch_size=4, epochs=3, steps_per_execution=1, **
     recorder = _Recorder([layer])
     data = {"x": X, "y": Y, "batch_size": batch_size} if data is None else {"x": data}
     model.fit(**data, epochs=epochs, callbacks=[annealing, recorder], verbose=0, **kwargs)
-    assert float(layer.kl_anneal.value) == 1.0
+    assert float(layer.kl_factor.value()) == 1.0
     return np.array(recorder.factors)[:, 0]
 
 
@@ -72,7 +72,7 @@ class TestKLAnnealing:
         # (step / 3 - 0.5) / 1.5 in [0, 1], by hand.
         expected = np.array([0, 0, 1, 3, 5, 7, 9, 9, 9]) / 9
         np.testing.assert_allclose(np.array(recorder.factors).T, [expected] * 3, **TOLERANCE)
-        assert [float(layer.kl_anneal.value) for layer in model.hypernet_layers] == [1.0] * 3
+        assert [float(layer.kl_factor.value()) for layer in model.hypernet_layers] == [1.0] * 3
 
     def test_the_factor_enters_the_loss(self):
         losses = {}
@@ -110,14 +110,14 @@ class TestKLAnnealing:
     def test_is_not_saved(self, tmp_path):
         class Save(keras.callbacks.Callback):
             def on_train_batch_end(self, batch, logs=None):
-                assert float(self.model.layers[0].kl_anneal.value) == 0.0
+                assert float(self.model.layers[0].kl_factor.value()) == 0.0
                 self.model.save(tmp_path / "model.keras")
 
         model = keras.Sequential([keras.Input((2,)), _dense(1)])
         model.compile("sgd", "mse")
         model.fit(X, Y, batch_size=12, callbacks=[KLAnnealing(5, 15), Save()], verbose=0)
         loaded = keras.saving.load_model(tmp_path / "model.keras")
-        assert float(loaded.layers[0].kl_anneal.value) == 1.0
+        assert float(loaded.layers[0].kl_factor.value()) == 1.0
         np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])
 
     @pytest.mark.parametrize("start, epochs", [(-1, 1), (float("nan"), 1), (0, -0.5)])

@@ -1,15 +1,12 @@
-"""AuxiliaryNoise: shapes, the distribution of its draws, repeatability, and holding a draw."""
+"""AuxiliaryNoise: shapes, the distribution of its draws, repeatability, and keys."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keys import KEY, called
 
-from bayes_by_hypernet import AuxiliaryNoise
-from bayes_by_hypernet.layers import DenseHypernet
-from bayes_by_hypernet.noise import find_layers, hold_noise
-
-KEY = tf.constant([1, 2], tf.int32)
+from bayes_by_hypernet import AuxiliaryNoise, draws
 
 
 class TestShapes:
@@ -91,95 +88,30 @@ class TestDraws:
         assert (AuxiliaryNoise()() != AuxiliaryNoise()()).numpy().any()
 
 
-class TestHold:
-    def test_draws_are_constant_and_decided_by_the_key(self):
+class TestKeys:
+    def test_a_key_decides_the_draw(self):
         noise, other = AuxiliaryNoise(seed=1), AuxiliaryNoise(seed=2)
-        with noise.hold(KEY), other.hold(KEY):
-            held = noise()
-            np.testing.assert_array_equal(noise(), held)
-            np.testing.assert_array_equal(other(), held)
-        with noise.hold(KEY + 1):
-            assert (noise() != held).numpy().any()
+        first = called(noise, None)
+        np.testing.assert_array_equal(called(noise, None), first)
+        np.testing.assert_array_equal(called(other, None), first)
+        assert (called(noise, None, KEY + 1) != first).numpy().any()
 
-    def test_afterwards_the_sequence_goes_on_where_it_was(self):
+    def test_after_a_scope_the_sequence_goes_on_where_it_was(self):
         noise, other = AuxiliaryNoise(seed=1), AuxiliaryNoise(seed=1)
-        with pytest.raises(KeyError), noise.hold(KEY):
+        scope = keras.StatelessScope(draws.keyed_states(noise, KEY))
+        with pytest.raises(KeyError), scope:
             noise()
             raise KeyError
         np.testing.assert_array_equal(noise(), other())
 
-    def test_nests(self):
+    def test_in_one_forward_pass_there_is_one_draw(self):
         noise = AuxiliaryNoise()
-        with noise.hold(KEY):
+        with draws.forward_pass():
             outer = noise()
-            with noise.hold(KEY + 1):
+            with draws.forward_pass():
                 assert (noise() != outer).numpy().any()
             np.testing.assert_array_equal(noise(), outer)
-
-
-def _dense(**kwargs):
-    return DenseHypernet(2, hidden_units=(4, 8), kl_estimator=None, **kwargs)
-
-
-def _sequential():
-    return keras.Sequential([keras.Input((3,)), _dense(), _dense(use_bias=False)])
-
-
-def _functional():
-    x = keras.Input((3,))
-    z = AuxiliaryNoise()(x)
-    return keras.Model(x, _dense()(_dense()(x, noise=z), noise=z))
-
-
-class _Subclassed(keras.Model):
-    """Layers in a list in a dict, and a model in a model."""
-
-    def __init__(self):
-        super().__init__()
-        self.noise = AuxiliaryNoise()
-        self.dense = {"first": [_dense()]}
-        self.inner = keras.Sequential([_sequential()])
-
-    def call(self, x):
-        [dense] = self.dense["first"]
-        return dense(x, noise=self.noise(x)) + self.inner(x)
-
-
-class TestHoldNoise:
-    # A hypernet layer has two noise layers of its own, one without a bias.
-    MODELS = [(_sequential, 3), (_functional, 5), (_Subclassed, 6)]
-
-    @pytest.mark.parametrize("make, num_layers", MODELS)
-    def test_finds_every_noise_layer_and_holds_one_draw(self, make, num_layers):
-        model = make()
-        x = np.ones((4, 3), np.float32)
-        model(x)
-        layers = find_layers(model, AuxiliaryNoise)
-        assert len(layers) == len({id(layer) for layer in layers}) == num_layers
-        assert (model(x) != model(x)).numpy().any()
-        with hold_noise(model, KEY):
-            held = model(x)
-            np.testing.assert_array_equal(model(x), held)
-            draws = {layer().numpy().tobytes() for layer in layers}
-        assert len(draws) == num_layers  # independent of each other
-        with hold_noise(model, KEY + 1):
-            assert (model(x) != held).numpy().any()
-        assert (model(x) != held).numpy().any()
-
-    def test_the_key_may_be_a_tensor_of_a_compiled_function(self):
-        model = _functional()
-        x = np.ones((4, 3), np.float32)
-
-        @tf.function
-        def compiled(key):
-            with hold_noise(model, key):
-                return model(x)
-
-        np.testing.assert_array_equal(compiled(KEY), compiled(KEY))
-        assert (compiled(KEY) != compiled(KEY + 1)).numpy().any()
-        with hold_noise(model, KEY):
-            # Rounding: the same draws through compiled and eager matrix products.
-            np.testing.assert_allclose(compiled(KEY), model(x), rtol=1e-5, atol=1e-6)
+        assert (noise() != outer).numpy().any()
 
 
 class TestSerialisation:

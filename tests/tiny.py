@@ -2,14 +2,14 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers as keras_layers
 
 from bayes_by_hypernet.data import Dataset, Examples
+from bayes_by_hypernet.layers import BatchNormalization
 from bayes_by_hypernet.paper import methods
 from bayes_by_hypernet.paper.configuration import RunConfig
-from bayes_by_hypernet.paper.methods.keras_method import PointFamily
 from bayes_by_hypernet.paper.networks import Network
 
 NUM_CLASSES = 3
@@ -19,35 +19,33 @@ HIDDEN_UNITS = (4, 8)
 OPTIONS = {"bbh": {"hidden_units": HIDDEN_UNITS}, "ensemble": {"num_members": 2}}
 
 
-def _apply(layers, images, num_outputs):
-    x = keras_layers.ReLU()(layers.conv2d(images, 4, 3, name="conv"))
-    x = layers.dropout(x, name="dropout")
-    x = keras_layers.Flatten()(keras_layers.MaxPooling2D(2, padding="same")(x))
-    return layers.dense(x, num_outputs, name="dense")
+def _make(dropout=True):
+    images = keras.Input(SHAPE, name="images")
+    x = keras.layers.ReLU()(keras.layers.Conv2D(4, 3, name="conv")(images))
+    x = _drop(x, dropout)
+    x = keras.layers.Flatten()(keras.layers.MaxPooling2D(2, padding="same")(x))
+    return keras.Model(images, keras.layers.Dense(NUM_CLASSES, name="dense")(x), name="tiny")
 
 
-def _apply_normalised(layers, images, num_outputs, batch_norm):
-    x = layers.conv2d(images, 4, 3, padding="same", name="conv")
-    x = keras_layers.ReLU()(layers.batch_norm(x, batch_norm, name="norm"))
-    x = layers.dropout(x, name="dropout")
-    return layers.dense(keras_layers.Flatten()(x), num_outputs, name="dense")
+def _maker_of_normalised(shape):
+    def make(dropout=True, batch_norm="instance"):
+        images = keras.Input(shape, name="images")
+        x = keras.layers.Conv2D(4, 3, padding="same", name="conv")(images)
+        x = keras.layers.ReLU()(BatchNormalization(batch_norm, name="norm")(x))
+        x = keras.layers.Flatten()(_drop(x, dropout))
+        return keras.Model(images, keras.layers.Dense(NUM_CLASSES, name="dense")(x))
+
+    return make
 
 
-NETWORK = Network("tiny", _apply, SHAPE, NUM_CLASSES, "mnist")
+def _drop(x, dropout):
+    return keras.layers.Dropout(0.5, name="dropout")(x) if dropout else x
+
+
+NETWORK = Network("tiny", _make, "mnist")
 # Takes the crops of 32x32 images in colour.
-CROPS = Network("tiny_crops", _apply_normalised, (24, 24, 3), NUM_CLASSES, "cifar5", "instance")
-NORMALISED = Network("tiny_normalised", _apply_normalised, SHAPE, NUM_CLASSES, "mnist", "instance")
-
-
-class DropoutRecorder(PointFamily):
-    """Notes the shapes of what enters each place for dropout."""
-
-    def __init__(self):
-        self.dropped = {}
-
-    def dropout(self, inputs, name=None):
-        self.dropped[name] = tuple(inputs.shape[1:])
-        return inputs
+CROPS = Network("tiny_crops", _maker_of_normalised((24, 24, 3)), "cifar5", "instance")
+NORMALISED = Network("tiny_normalised", _maker_of_normalised(SHAPE), "mnist", "instance")
 
 
 def examples(num, seed=0):

@@ -24,6 +24,27 @@ def normalise_pair(value, name):
     return first, second
 
 
+def dense_inputs(name, shape):
+    """Returns the `InputSpec` of the inputs of a dense layer called `name`; checks their shape."""
+    if len(shape) < 2 or shape[-1] is None:
+        raise ValueError(
+            f"Layer {name!r} needs inputs (batch, ..., inputs) with a known last axis. "
+            f"Received: shape {tuple(shape)}"
+        )
+    return keras.layers.InputSpec(min_ndim=2, axes={-1: shape[-1]})
+
+
+def image_inputs(name, shape, channels_axis=-1):
+    """Returns the `InputSpec` of the images that a convolution takes; checks their shape."""
+    if len(shape) != 4 or shape[channels_axis] is None:
+        axes = "height, width, channels" if channels_axis == -1 else "channels, height, width"
+        raise ValueError(
+            f"Layer {name!r} needs inputs (batch, {axes}) with known channels. "
+            f"Received: shape {tuple(shape)}"
+        )
+    return keras.layers.InputSpec(ndim=4, axes={channels_axis: shape[channels_axis]})
+
+
 class GivenWeightsMixin:
     """Computes with the weights that a forward pass gives the layer, where it gives some."""
 
@@ -48,8 +69,8 @@ class GivenWeightsMixin:
 class DenseMixin(GivenWeightsMixin):
     """`(batch, ..., inputs)` to `(batch, ..., units)`."""
 
-    def __init__(self, units, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, units, activation=None, **kwargs):
+        super().__init__(activation=activation, **kwargs)
         self.units = check_integer("units", units, 1)
         self.supports_masking = True
 
@@ -60,12 +81,7 @@ class DenseMixin(GivenWeightsMixin):
 
     def fix_inputs(self, inputs_shape):
         """Checks the shape of the inputs, holds the layer to it, keeps the kernel's shape."""
-        if len(inputs_shape) < 2 or inputs_shape[-1] is None:
-            raise ValueError(
-                f"Layer {self.name!r} needs inputs (batch, ..., inputs) with a known last axis. "
-                f"Received: shape {tuple(inputs_shape)}"
-            )
-        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: inputs_shape[-1]})
+        self.input_spec = dense_inputs(self.name, inputs_shape)
         self.kernel_shape = (inputs_shape[-1], self.units)
         return self.kernel_shape
 
@@ -79,8 +95,8 @@ class DenseMixin(GivenWeightsMixin):
 class Conv2DMixin(GivenWeightsMixin):
     """`(batch, height, width, channels)` to `(batch, new_height, new_width, filters)`."""
 
-    def __init__(self, filters, kernel_size, strides=1, padding="valid", **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, filters, kernel_size, strides=1, padding="valid", activation=None, **kwargs):
+        super().__init__(activation=activation, **kwargs)
         self.filters = check_integer("filters", filters, 1)
         self.kernel_size = normalise_pair(kernel_size, "kernel_size")
         self.strides = normalise_pair(strides, "strides")
@@ -100,12 +116,7 @@ class Conv2DMixin(GivenWeightsMixin):
 
     def fix_inputs(self, inputs_shape):
         """Checks the shape of the inputs, holds the layer to it, keeps the kernel's shape."""
-        if len(inputs_shape) != 4 or inputs_shape[-1] is None:
-            raise ValueError(
-                f"Layer {self.name!r} needs inputs (batch, height, width, channels) with known "
-                f"channels. Received: shape {tuple(inputs_shape)}"
-            )
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: inputs_shape[-1]})
+        self.input_spec = image_inputs(self.name, inputs_shape)
         self.kernel_shape = (*self.kernel_size, inputs_shape[-1], self.filters)
         return self.kernel_shape
 

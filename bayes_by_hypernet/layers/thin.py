@@ -3,10 +3,10 @@
 import keras
 
 from bayes_by_hypernet import draws
-from bayes_by_hypernet.checks import check_integer
+from bayes_by_hypernet.checks import check_choice, check_integer
 from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS
 from bayes_by_hypernet.layers.hypernet import Hypernet
-from bayes_by_hypernet.layers.kinds import normalise_pair
+from bayes_by_hypernet.layers.kinds import dense_inputs, image_inputs, normalise_pair
 
 
 class _ThinHypernet(Hypernet):
@@ -44,7 +44,16 @@ class _ThinHypernet(Hypernet):
         )
         self.activation = layer.activation
 
+    def make_input_spec(self, inputs_shape):
+        """Returns the `InputSpec` of such inputs, or says what is wrong with them."""
+        raise NotImplementedError
+
+    def build_layer(self, inputs, noise=None, **kwargs):
+        self.make_input_spec(inputs.shape)
+        super().build_layer(inputs, **kwargs)
+
     def build(self, inputs_shape, noise_shape=None):
+        self.input_spec = self.make_input_spec(inputs_shape)
         if noise_shape is not None:
             self.noise_dim = noise_shape[-1]
         super().build(inputs_shape)
@@ -153,6 +162,9 @@ class DenseHypernet(_ThinHypernet):
         )
         self.units, self.use_bias = units, use_bias
 
+    def make_input_spec(self, inputs_shape):
+        return dense_inputs(self.name, inputs_shape)
+
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
 class Conv2DHypernet(_ThinHypernet):
@@ -219,7 +231,7 @@ class Conv2DHypernet(_ThinHypernet):
             filters,
             normalise_pair(kernel_size, "kernel_size"),
             normalise_pair(strides, "strides"),
-            padding,
+            check_choice("padding", padding, ("valid", "same")),
             data_format,
             dilation_rate,
             groups,
@@ -245,3 +257,7 @@ class Conv2DHypernet(_ThinHypernet):
         )
         self.filters, self.kernel_size = filters, layer.kernel_size
         self.strides, self.padding = layer.strides, padding
+
+    def make_input_spec(self, inputs_shape):
+        channels_axis = -1 if self.layer.data_format == "channels_last" else 1
+        return image_inputs(self.name, inputs_shape, channels_axis)

@@ -90,8 +90,12 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
 
     def __call__(self, *args, **kwargs):
         if not self.layer.built:
-            _build_by_call(self.layer, args, kwargs)
+            self.build_layer(*args, **kwargs)
         return super().__call__(*args, **kwargs)
+
+    def build_layer(self, *args, **kwargs):
+        """Builds the wrapped layer for a call with these arguments."""
+        _build_by_call(self.layer, args, kwargs)
 
     def build(self, input_shape=None, **other_shapes):
         if not self.layer.built:

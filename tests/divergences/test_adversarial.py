@@ -94,7 +94,7 @@ class TestAdversarialKL:
 
 
 class TestSampledEstimator:
-    @pytest.mark.parametrize("name", ["kernel_independent", "kernel_full", "adversarial"])
+    @pytest.mark.parametrize("name", ["independent", "full", "adversarial"])
     def test_by_name_a_repeatable_function_of_samples_and_key(self, name):
         estimator = sampled_estimator(name, NormalPrior(), (4,))
         samples = [

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keys import called
 
 import bayes_by_hypernet as bbh
+from bayes_by_hypernet import draws
 
-KEY = tf.constant([3, 4], tf.int32)
 ONES = tf.ones((200, 50))
 
 
@@ -29,13 +30,13 @@ class TestMCDropout:
         assert (draws[0] != draws[1]).any()
         np.testing.assert_array_equal([second(ONES).numpy() for _ in range(2)], draws)
 
-    def test_held_for_prediction_one_mask_holds_for_all_examples(self):
+    def test_in_a_posterior_sample_one_mask_holds_for_all_examples(self):
         layer = bbh.layers.MCDropout(0.5)
-        with layer.hold(KEY):
+        with draws.forward_pass(is_sample=True):
             outputs = layer(ONES).numpy()
             assert (outputs == outputs[0]).all()
             np.testing.assert_array_equal(layer(ONES[:3]), outputs[:3])
-            trained = layer(ONES, training=True).numpy()
+        trained = called(layer, ONES, training=True).numpy()
         assert (trained != trained[0]).any()
 
     def test_predictions_do_not_depend_on_the_batch_size(self):

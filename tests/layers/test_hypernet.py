@@ -4,16 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keys import KEY, called, key_of, set_keys
 
 from bayes_by_hypernet import AuxiliaryNoise, NormalPrior, kernel_kl
 from bayes_by_hypernet.callbacks import KLAnnealing
-from bayes_by_hypernet.layers import Conv2DHypernet, DenseHypernet
-from bayes_by_hypernet.layers.hypernet import HypernetLayer
-from bayes_by_hypernet.noise import find_layers, hold_noise
+from bayes_by_hypernet.draws import find_layers
+from bayes_by_hypernet.layers import Conv2DHypernet, DenseHypernet, Hypernet
 
 N = 40
 SMALL = {"hidden_units": (4, 8), "num_train_examples": N}
-KEY = tf.constant([5, 6], tf.int32)
 IMAGES = np.random.default_rng(0).uniform(size=(12, 6, 6, 1)).astype(np.float32)
 FLAT = IMAGES.reshape(12, 36)
 LABELS = np.random.default_rng(1).integers(0, 3, 12)
@@ -82,23 +81,29 @@ def built(layer, inputs=FLAT):
 
 def hypernet_layers(model):
     """The hypernet layers of a model, the convolution first."""
-    return sorted(find_layers(model, HypernetLayer), key=lambda layer: type(layer).__name__)
+    return sorted(find_layers(model, Hypernet), key=lambda layer: type(layer).__name__)
 
 
-def samples_under(model, key):
-    """Weight samples of every hypernet layer under held noise, as the model draws them."""
-    shared = [z for z in find_layers(model, AuxiliaryNoise) if z.name.startswith("auxiliary")]
-    with hold_noise(model, key):
-        z = shared[0]() if shared else None
-        return [layer.sample_weights(z) for layer in hypernet_layers(model)]
+def next_weights(layer, num_samples=5):
+    """The weight samples of a layer's next forward pass in training."""
+    return layer.sample_weights(num_samples, key_of(layer))
+
+
+def next_samples(model):
+    """Weight samples of every hypernet layer in the next forward pass, as the model draws them."""
+    shared = find_layers(model, AuxiliaryNoise)
+    if not shared:
+        return [next_weights(layer) for layer in hypernet_layers(model)]
+    z = tf.random.stateless_normal((5, 1), key_of(shared[0]))
+    return [layer.posterior.generate([z, z]) for layer in hypernet_layers(model)]
 
 
 class TestForward:
     def test_dense_uses_the_first_of_its_samples(self):
         layer = built(DenseHypernet(4, "relu", **SMALL))
-        with hold_noise(layer, KEY):
-            kernels, biases = layer.sample_weights()
-            outputs = layer(FLAT, training=True)
+        set_keys(layer)
+        kernels, biases = next_weights(layer)
+        outputs = layer(FLAT, training=True)
         assert (kernels.shape, biases.shape) == ((5, 36, 4), (5, 4))
         expected = np.maximum(FLAT @ kernels[0].numpy() + biases[0].numpy(), 0)
         np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)  # float32, 36 terms
@@ -106,9 +111,9 @@ class TestForward:
     @pytest.mark.parametrize("strides, padding", [(1, "valid"), ((2, 1), "same")])
     def test_conv2d_is_keras_conv2d_of_the_first_sample(self, strides, padding):
         layer = built(Conv2DHypernet(4, (3, 2), strides, padding, "relu", **SMALL), IMAGES)
-        with hold_noise(layer, KEY):
-            weights = layer.sample_weights()
-            outputs = layer(IMAGES, training=True)
+        set_keys(layer)
+        weights = next_weights(layer)
+        outputs = layer(IMAGES, training=True)
         keras_layer = keras.layers.Conv2D(4, (3, 2), strides, padding, activation="relu")
         keras_layer.build(IMAGES.shape)
         keras_layer.set_weights([w[0] for w in weights])
@@ -117,32 +122,30 @@ class TestForward:
 
     def test_kernel_and_bias_draw_a_z_each_without_given_noise(self):
         layer = built(DenseHypernet(4, **SMALL))
-        with hold_noise(layer, KEY):
-            z_kernel, z_bias = layer.kernel_noise(), layer.bias_noise()
-            kernels, biases = layer.sample_weights()
+        z_kernel, z_bias = layer.posterior.z(5, KEY)
+        kernels, biases = layer.sample_weights(5, KEY)
         assert (z_kernel != z_bias).numpy().any()
-        np.testing.assert_array_equal(kernels, layer.kernel_hypernetwork(z_kernel))
-        np.testing.assert_array_equal(biases, layer.bias_hypernetwork(z_bias))
+        kernel_hypernetwork, bias_hypernetwork = layer.posterior.hypernetworks
+        np.testing.assert_array_equal(kernels, kernel_hypernetwork(z_kernel))
+        np.testing.assert_array_equal(biases, bias_hypernetwork(z_bias))
 
     def test_given_noise_feeds_both(self):
         z = tf.random.normal((3, 2))
         layer = DenseHypernet(4, **SMALL)
-        layer(FLAT, noise=z, training=True)  # dimension and number of samples are the noise's
-        for w, generator in zip(
-            layer.sample_weights(z),
-            (layer.kernel_hypernetwork, layer.bias_hypernetwork),
-            strict=True,
-        ):
-            np.testing.assert_array_equal(w, generator(z))
+        outputs = layer(FLAT, noise=z, training=True)  # their dimension and number are the noise's
+        kernels, biases = (g(z) for g in layer.posterior.hypernetworks)
+        assert (kernels.shape, biases.shape) == ((3, 36, 4), (3, 4))
+        expected = FLAT @ kernels[0].numpy() + biases[0].numpy()
+        np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)  # float32, 36 terms
 
     def test_inference_draws_one_fresh_sample(self, monkeypatch):
         layer = built(DenseHypernet(4, **SMALL))
         seen = []
-        sample_weights = layer.sample_weights
+        sample = layer.posterior.sample
         monkeypatch.setattr(
-            layer,
-            "sample_weights",
-            lambda *args, **kwargs: seen.append(sample_weights(*args, **kwargs)) or seen[-1],
+            layer.posterior,
+            "sample",
+            lambda *args, **kwargs: seen.append(sample(*args, **kwargs)) or seen[-1],
         )
         first, second = layer(FLAT), layer(FLAT, training=False)
         assert [w.shape[0] for weights in seen for w in weights] == [1, 1, 1, 1]
@@ -159,17 +162,18 @@ class TestForward:
 
     def test_without_bias(self):
         layer = built(DenseHypernet(4, use_bias=False, **SMALL))
-        with hold_noise(layer, KEY):
-            [kernels] = layer.sample_weights()
-            outputs = layer(FLAT, training=True)
+        set_keys(layer)
+        [kernels] = next_weights(layer)
+        outputs = layer(FLAT, training=True)
         np.testing.assert_allclose(outputs, FLAT @ kernels[0].numpy(), rtol=1e-5, atol=1e-5)
         assert len(layer.losses) == 1
 
     def test_slices_the_kernel_and_not_the_bias(self):
         layer = built(Conv2DHypernet(4, 3, num_slices=2, **SMALL), IMAGES)
-        assert layer.kernel_hypernetwork.num_slices == 2
-        assert layer.kernel_hypernetwork.generator.linear.units == 3 * 3 * 1 * 2
-        assert layer.bias_hypernetwork.num_slices == 1
+        kernel_hypernetwork, bias_hypernetwork = layer.posterior.hypernetworks
+        assert kernel_hypernetwork.num_slices == 2
+        assert kernel_hypernetwork.generator.linear.units == 3 * 3 * 1 * 2
+        assert bias_hypernetwork.num_slices == 1
         assert layer(IMAGES, training=True).shape == (12, 4, 4, 4)
 
     def test_seed_repeats_the_draws(self):
@@ -197,9 +201,9 @@ class TestLikelihoodSamples:
     def test_divide_the_batch_among_them(self, batch):
         layer = built(DenseHypernet(4, num_likelihood_samples=3, **SMALL))
         x = FLAT[:batch]
-        with hold_noise(layer, KEY):
-            kernels, biases = (w.numpy() for w in layer.sample_weights())
-            outputs = layer(x, training=True)
+        set_keys(layer)
+        kernels, biases = (w.numpy() for w in next_weights(layer))
+        outputs = layer(x, training=True)
         bounds = [i * batch // 3 for i in range(4)]
         sample = np.searchsorted(bounds[1:], np.arange(batch), side="right")
         expected = np.einsum("bi,bio->bo", x, kernels[sample]) + biases[sample]
@@ -227,16 +231,15 @@ class TestKL:
     @pytest.mark.parametrize("estimator", ["independent", "full"])
     def test_is_kernel_kl_of_all_samples_over_n(self, estimator):
         layer = built(DenseHypernet(4, kl_estimator=estimator, prior=FixedPrior(), **SMALL))
-        with hold_noise(layer, KEY):
-            weights = layer.sample_weights()
-            layer(FLAT, training=True)
+        set_keys(layer)
+        weights = next_weights(layer)
+        layer(FLAT, training=True)
         priors = [FixedPrior()(w.shape, None) for w in weights]
         expected = kernel_kl(weights, priors, estimator)
         # One float32 expression, computed twice.
         np.testing.assert_allclose(layer.losses, [expected / N], rtol=1e-6)
-        layer.kl_anneal.assign(0.25)
-        with hold_noise(layer, KEY):
-            layer(FLAT, training=True)
+        layer.kl_factor.assign(0.25)
+        called(layer, FLAT, training=True)
         np.testing.assert_allclose(layer.losses, [0.25 * expected / N], rtol=1e-6)
 
     def test_draws_fresh_prior_samples_for_each_tensor_and_step(self):
@@ -286,40 +289,40 @@ class TestFit:
         model(IMAGES)
         layers = hypernet_layers(model)
         for layer in layers:
-            layer.kl_anneal.assign(0.25)
-        samples = samples_under(model, KEY)
+            layer.kl_factor.assign(0.25)
+        set_keys(model)
+        samples = next_samples(model)
         kl = sum(kernel_kl(w, prior(w.shape, None)).numpy() for weights in samples for w in weights)
-        with hold_noise(model, KEY):
-            logits = model(IMAGES, training=True)
-            nll = NLL(LABELS, logits).numpy()
-            model.compile(keras.optimizers.SGD(0.0), NLL)
-            data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(12)
-            history = model.fit(data, shuffle=False, verbose=0).history  # a batch of unknown size
-        conv, dense = samples
-        x = layers[0].forward(IMAGES, *(w[0] for w in conv))
-        x = layers[1].forward(tf.reshape(x, (12, -1)), *(w[0] for w in dense))
+        logits = model(IMAGES, training=True)
+        nll = NLL(LABELS, logits).numpy()
+        model.compile(keras.optimizers.SGD(0.0), NLL)
+        data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(12)
+        set_keys(model)
+        history = model.fit(data, shuffle=False, verbose=0).history  # a batch of unknown size
+        (kernel, bias), (dense_kernel, dense_bias) = [[w[0] for w in one] for one in samples]
+        x = tf.nn.relu(keras.ops.conv(IMAGES, kernel) + bias)
+        x = tf.reshape(x, (12, -1)) @ dense_kernel + dense_bias
         # float32 sums over hundreds of weights, in another order.
         np.testing.assert_allclose(logits, x, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(history["loss"], [nll + 0.25 * kl / N], rtol=1e-5)
 
     def test_shared_noise_is_shared_and_independent_noise_is_not(self):
-        shared = functional()
-        [noise] = [n for n in find_layers(shared, AuxiliaryNoise) if n.name.startswith("aux")]
-        seen = []
-        for layer in find_layers(shared, HypernetLayer):
-            for generator in (layer.kernel_hypernetwork, layer.bias_hypernetwork):
+        shared, seen = functional(), []
+        for layer in find_layers(shared, Hypernet):
+            for generator in layer.posterior.hypernetworks:
                 _record(generator, seen)
-        with noise.hold(KEY):
-            shared(IMAGES, training=True)
-            z = noise()
+        [noise] = find_layers(shared, AuxiliaryNoise)
+        set_keys(shared)
+        z = tf.random.stateless_normal((5, 1), key_of(noise))
+        shared(IMAGES, training=True)
         assert len(seen) == 4
         for one in seen:
             np.testing.assert_array_equal(one, z)
 
         independent, seen = sequential(), []
         independent(IMAGES)
-        for layer in find_layers(independent, HypernetLayer):
-            for generator in (layer.kernel_hypernetwork, layer.bias_hypernetwork):
+        for layer in find_layers(independent, Hypernet):
+            for generator in layer.posterior.hypernetworks:
                 _record(generator, seen)
         independent(IMAGES, training=True)
         assert len({z.numpy().tobytes() for z in seen}) == 4
@@ -351,10 +354,10 @@ class TestFit:
     def test_half_precision_kl_is_the_float32_one_of_the_same_samples(self):
         layer = DenseHypernet(3, prior=FixedPrior(), dtype="mixed_float16", **SMALL)
         built(layer)
-        layer.kl_anneal.assign(1 / 3)  # no number of half precision
-        with hold_noise(layer, KEY):
-            weights = layer.sample_weights()
-            layer(FLAT, training=True)
+        layer.kl_factor.assign(1 / 3)  # no number of half precision
+        set_keys(layer)
+        weights = next_weights(layer)
+        layer(FLAT, training=True)
         priors = [FixedPrior()(w.shape, None) for w in weights]
         assert {w.dtype for w in weights} == {tf.float16}
         expected = kernel_kl([tf.cast(w, tf.float32) for w in weights], priors) / 3 / N
@@ -410,7 +413,7 @@ def _fit_two_steps(strategy):
 
 def _record(generator, seen):
     call = generator.call
-    generator.call = lambda z: seen.append(z) or call(z)
+    generator.call = lambda z, **kwargs: seen.append(z) or call(z, **kwargs)
 
 
 class TestSaving:
@@ -418,17 +421,17 @@ class TestSaving:
     def test_keras_file_round_trip(self, tmp_path, kind):
         model = MODELS[kind](prior=FixedPrior(0.5), num_slices=1, seed=3)
         model(IMAGES)
-        for layer in find_layers(model, HypernetLayer):
-            layer.kl_anneal.assign(0.25)
+        for layer in find_layers(model, Hypernet):
+            layer.kl_factor.assign(0.25)
         model.save(tmp_path / "model.keras")
         loaded = keras.saving.load_model(tmp_path / "model.keras")
-        with hold_noise(model, KEY), hold_noise(loaded, KEY):
-            np.testing.assert_array_equal(loaded(IMAGES), model(IMAGES))
-            model(IMAGES, training=True), loaded(IMAGES, training=True)
-        for layer in find_layers(loaded, HypernetLayer):
+        np.testing.assert_array_equal(called(loaded, IMAGES), called(model, IMAGES))
+        for one in (model, loaded):
+            called(one, IMAGES, training=True)
+        for layer in find_layers(loaded, Hypernet):
             assert isinstance(layer.prior, FixedPrior) and layer.prior.mean == 0.5
             assert layer.num_train_examples == N
-            assert float(layer.kl_anneal.value) == 1.0  # a training run's, not the model's
+            assert float(layer.kl_factor.value()) == 1.0  # a training run's, not the model's
         np.testing.assert_allclose(model.losses, 0.25 * np.array(loaded.losses), rtol=1e-6)
 
     def test_weights_file_round_trip_of_a_subclassed_model(self, tmp_path):
@@ -436,8 +439,7 @@ class TestSaving:
         model(IMAGES), other(IMAGES)
         model.save_weights(tmp_path / "model.weights.h5")
         other.load_weights(tmp_path / "model.weights.h5")
-        with hold_noise(model, KEY), hold_noise(other, KEY):
-            np.testing.assert_array_equal(other(IMAGES), model(IMAGES))
+        np.testing.assert_array_equal(called(other, IMAGES), called(model, IMAGES))
 
     @pytest.mark.parametrize("cls", [DenseHypernet, Conv2DHypernet])
     def test_config_round_trip(self, cls):
@@ -471,9 +473,9 @@ class TestFailure:
             ({"noise_dim": 0}, "`noise_dim` must be at least 1.*noise_dim=0"),
             ({"hidden_units": ()}, "`hidden_units` must be one or more"),
             ({"num_likelihood_samples": 6}, "`num_likelihood_samples` must be between 1 and.*5"),
-            ({"num_likelihood_samples": 0}, "`num_likelihood_samples` must be between"),
+            ({"num_likelihood_samples": 0}, "`num_likelihood_samples` must be at"),
             ({"num_train_examples": 0}, "`num_train_examples` must be at least 1"),
-            ({"num_slices": 3}, "`num_slices` must be.*divide `(units|filters)`=4.*num_slices=3"),
+            ({"num_slices": 3}, "`num_slices` must divide the number of outputs, 4.*num_slices=3"),
             ({"num_slices": 0}, "`num_slices` must be at least 1"),
         ],
     )

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keys import called, key_of, set_keys
 from mnf_cases import (
     AUXILIARY,
     IMAGES,
@@ -19,9 +20,8 @@ from mnf_cases import (
     make,
 )
 
-from bayes_by_hypernet import randomness
+from bayes_by_hypernet import draws, randomness
 from bayes_by_hypernet.layers.mnf import Conv2DMNF, DenseMNF
-from bayes_by_hypernet.noise import hold_noise
 
 
 class TestInitialValues:
@@ -45,11 +45,11 @@ class TestLoss:
     @each_layer
     def test_is_the_annealed_kl_over_n(self, kind):
         layer, x = make(kind)
-        expected = layer.kl(randomness.fold_in(KEY, "kl"))
+        set_keys(layer)
+        expected = layer.kl(randomness.fold_in(key_of(layer), "kl"))
         for anneal in (1.0, 0.25):
-            layer.kl_anneal.assign(anneal)
-            with layer.hold(KEY):
-                layer(x, training=True)
+            layer.kl_factor.assign(anneal)
+            called(layer, x, training=True)
             # One float32 expression, computed twice.
             np.testing.assert_allclose(layer.losses, [anneal * expected / N], rtol=1e-6)
 
@@ -119,10 +119,9 @@ class TestDraws:
         assert (runs[0][0] != runs[0][1]).any()
 
     @each_layer
-    def test_held_key_repeats_one_and_calls_differ(self, kind):
+    def test_a_key_repeats_one_and_calls_differ(self, kind):
         layer, x = make(kind)
-        with hold_noise(layer, KEY):
-            first, again = layer(x, training=True), layer(x)
+        first, again = called(layer, x, training=True), called(layer, x)
         np.testing.assert_array_equal(first, again)
         for training in (False, True):
             assert (layer(x, training=training) != layer(x, training=training)).numpy().any()
@@ -134,13 +133,11 @@ class TestDraws:
         values = [v.value for v in other.trainable_variables]
         pairs = list(zip(layer.trainable_variables, values, strict=True))
 
-        def everything(layer):
-            with layer.hold(KEY):
+        def everything(layer, pairs=()):
+            with keras.StatelessScope([*pairs, *draws.keyed_states(layer, KEY)]):
                 return [layer(x), layer.kl(KEY), *layer.sample_weights(2, KEY)]
 
-        with keras.StatelessScope(state_mapping=pairs):
-            substituted = everything(layer)
-        for a, b in zip(substituted, everything(other), strict=True):
+        for a, b in zip(everything(layer, pairs), everything(other), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -159,12 +156,12 @@ class TestFit:
 
     def test_loss_is_nll_plus_kl_over_n(self):
         model = self.model()
-        with hold_noise(model, KEY):
-            logits = model(IMAGES, training=True)
-            expected = NLL(LABELS, logits) + tf.add_n(model.losses)
-            model.compile(keras.optimizers.SGD(0.0), NLL)
-            data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(12)
-            history = model.fit(data, shuffle=False, verbose=0).history  # a batch of unknown size
+        logits = called(model, IMAGES, training=True)
+        expected = NLL(LABELS, logits) + tf.add_n(model.losses)
+        model.compile(keras.optimizers.SGD(0.0), NLL)
+        data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(12)
+        set_keys(model)
+        history = model.fit(data, shuffle=False, verbose=0).history  # a batch of unknown size
         np.testing.assert_allclose(history["loss"], [expected], rtol=1e-5)  # float32, other order
 
     def test_learns(self):
@@ -211,10 +208,9 @@ class TestSaving:
         model = TestFit.model(max_stddev=0.3, prior_stddev=2.0, flow_units=7)
         model.save(tmp_path / "model.keras")
         loaded = keras.saving.load_model(tmp_path / "model.keras")
-        with hold_noise(model, KEY), hold_noise(loaded, KEY):
-            np.testing.assert_array_equal(
-                loaded(IMAGES, training=True), model(IMAGES, training=True)
-            )
+        np.testing.assert_array_equal(
+            called(loaded, IMAGES, training=True), called(model, IMAGES, training=True)
+        )
         np.testing.assert_array_equal(loaded.losses, model.losses)
 
     @each_layer
