@@ -9,8 +9,8 @@ from absl import flags
 from bayes_by_hypernet.data.sources import SOURCES
 from bayes_by_hypernet.layers import STATISTICS
 from bayes_by_hypernet.paper import methods, protocols
-from bayes_by_hypernet.paper.methods.bbb import FORWARDS, KL_ESTIMATORS
-from bayes_by_hypernet.paper.methods.bbh import ARCHITECTURES, NOISES
+from bayes_by_hypernet.paper.methods import ARCHITECTURES, FORWARDS, KL_ESTIMATORS
+from bayes_by_hypernet.posteriors import NOISES
 from bayes_by_hypernet.training import STRATEGIES
 
 flags.adopt_module_key_flags(data_flags)

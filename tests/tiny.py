@@ -5,12 +5,14 @@ import dataclasses
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import layers
 
 from bayes_by_hypernet.data import Dataset, Examples
 from bayes_by_hypernet.layers import BatchNormalization
 from bayes_by_hypernet.paper import methods
 from bayes_by_hypernet.paper.configuration import RunConfig
 from bayes_by_hypernet.paper.networks import Network
+from bayes_by_hypernet.paper.networks.base import initializer
 
 NUM_CLASSES = 3
 SHAPE = (6, 6, 1)
@@ -19,33 +21,38 @@ HIDDEN_UNITS = (4, 8)
 OPTIONS = {"bbh": {"hidden_units": HIDDEN_UNITS}, "ensemble": {"num_members": 2}}
 
 
-def _make(dropout=True):
-    images = keras.Input(SHAPE, name="images")
-    x = keras.layers.ReLU()(keras.layers.Conv2D(4, 3, name="conv")(images))
-    x = _drop(x, dropout)
-    x = keras.layers.Flatten()(keras.layers.MaxPooling2D(2, padding="same")(x))
-    return keras.Model(images, keras.layers.Dense(NUM_CLASSES, name="dense")(x), name="tiny")
+def tiny(input_shape=SHAPE, num_classes=NUM_CLASSES, dropout=True):
+    """Returns a convolution and a dense layer, 91 weights."""
+    images = keras.Input(input_shape, name="images")
+    x = layers.ReLU()(layers.Conv2D(4, 3, kernel_initializer=initializer(), name="conv")(images))
+    if dropout:
+        x = layers.Dropout(0.5, name="dropout")(x)
+    x = layers.Flatten()(layers.MaxPooling2D(2, padding="same")(x))
+    x = layers.Dense(num_classes, kernel_initializer=initializer(), name="dense")(x)
+    return keras.Model(images, x, name="tiny")
 
 
-def _maker_of_normalised(shape):
-    def make(dropout=True, batch_norm="instance"):
-        images = keras.Input(shape, name="images")
-        x = keras.layers.Conv2D(4, 3, padding="same", name="conv")(images)
-        x = keras.layers.ReLU()(BatchNormalization(batch_norm, name="norm")(x))
-        x = keras.layers.Flatten()(_drop(x, dropout))
-        return keras.Model(images, keras.layers.Dense(NUM_CLASSES, name="dense")(x))
-
-    return make
-
-
-def _drop(x, dropout):
-    return keras.layers.Dropout(0.5, name="dropout")(x) if dropout else x
+def normalised(input_shape=SHAPE, num_classes=NUM_CLASSES, batch_norm="instance", dropout=True):
+    """Returns the same with a normalisation, and without pooling."""
+    images = keras.Input(input_shape, name="images")
+    settings = {"padding": "same", "kernel_initializer": initializer(), "name": "conv"}
+    x = layers.Conv2D(4, 3, **settings)(images)
+    x = layers.ReLU()(BatchNormalization(batch_norm, name="norm")(x))
+    if dropout:
+        x = layers.Dropout(0.5, name="dropout")(x)
+    dense = layers.Dense(num_classes, kernel_initializer=initializer(), name="dense")
+    x = dense(layers.Flatten()(x))
+    return keras.Model(images, x, name="normalised")
 
 
-NETWORK = Network("tiny", _make, "mnist")
-# Takes the crops of 32x32 images in colour.
-CROPS = Network("tiny_crops", _maker_of_normalised((24, 24, 3)), "cifar5", "instance")
-NORMALISED = Network("tiny_normalised", _maker_of_normalised(SHAPE), "mnist", "instance")
+def crops(batch_norm="instance", dropout=True):
+    """Returns the same for the crops of 32x32 images in colour."""
+    return normalised((24, 24, 3), batch_norm=batch_norm, dropout=dropout)
+
+
+NETWORK = Network("tiny", tiny, "mnist")
+CROPS = Network("tiny_crops", crops, "cifar5", "instance")
+NORMALISED = Network("tiny_normalised", normalised, "mnist", "instance")
 
 
 def examples(num, seed=0):
@@ -68,6 +75,20 @@ def dataset(num=60):
 def method(name="bbh", network=NETWORK, **options):
     cls = methods.get(name)
     return cls(network, cls.Options(**{**OPTIONS.get(name, {}), **options}))
+
+
+def member(name="bbh", network=NETWORK, **options):
+    """The `BayesianModel` of a method, the first of an ensemble."""
+    return next(iter(method(name, network, **options).members.values()))
+
+
+def dropped(model):
+    """Shapes of what enters each `Dropout` layer of a Keras model, by its name."""
+    return {
+        layer.name: tuple(layer.input.shape[1:])
+        for layer in model.layers
+        if isinstance(layer, layers.Dropout)
+    }
 
 
 def two_logical_cpus():

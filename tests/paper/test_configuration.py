@@ -8,7 +8,7 @@ import tiny
 
 from bayes_by_hypernet import data
 from bayes_by_hypernet.paper import configuration, schema
-from bayes_by_hypernet.paper.methods.bbh import BayesByHypernetOptions
+from bayes_by_hypernet.paper.methods import BayesByHypernetOptions
 from bayes_by_hypernet.paper.run_directory import RunDirectory, RunDirectoryError, flag_lines
 from bayes_by_hypernet.paper.schema import SchemaError
 
@@ -65,7 +65,7 @@ class TestResolve:
     @pytest.mark.parametrize(
         "settings, message",
         [
-            ({"method": "laplace"}, r"`method` must be one of \['bbb', .*'map'.*\].*'laplace'"),
+            ({"method": "laplace"}, r"`method` must be one of \('bbb', .*'map'.*\).*'laplace'"),
             ({"architecture": "flat"}, "`architecture` must be one of.*'flat'"),
             ({"architecture": "single", "noise": "independent"}, "same z"),
             ({"noise": "none"}, "`noise` must be one of.*'none'"),

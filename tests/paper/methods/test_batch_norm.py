@@ -29,7 +29,14 @@ def _train(method, directory, epochs=2):
         plan = Plan(epochs, 10, 3, steps_per_call=3)
         strategy = tf.distribute.get_strategy()
         trainer = Trainer(
-            member, make_optimizer, tiny.examples(60), plan, directory, strategy, name
+            member,
+            method.likelihood,
+            make_optimizer,
+            tiny.examples(60),
+            plan,
+            directory,
+            strategy,
+            name,
         )
         trainer.restore()
         trainer.run()
@@ -55,31 +62,35 @@ def test_trains_its_parameters_predicts_and_is_restored(name, statistics, tmp_pa
         assert np.abs(variable.numpy() - (variable.name == "moving_variance")).max() > 1e-3
     assert method.num_weights == NUM_WEIGHTS
 
-    draws = method.draw(2, KEY)
-    assert {n: s.shape[1:] for n, s in draws.items()} == method.sample_shapes
+    sampler = method.sampler
+    draws = sampler.draw(2, KEY)
+    assert {n: s.shape[1:] for n, s in draws.items()} == sampler.sample_shapes
     sample = {n: s[0] for n, s in draws.items()}
     before = [v.numpy() for v in moving]
-    together = method.logits(IMAGES, sample).numpy()
-    alone = method.logits(IMAGES[:1], sample).numpy()
+    together = sampler.logits(IMAGES, sample).numpy()
+    alone = sampler.logits(IMAGES[:1], sample).numpy()
     for variable, value in zip(moving, before, strict=True):
         np.testing.assert_array_equal(variable, value)  # prediction moves nothing
     assert np.isfinite(together).all()
     assert np.allclose(alone, together[:1], atol=1e-4) == (statistics != "batch")
 
     restored = _train(_method(name, statistics), tmp_path)  # finds nothing left to do
-    for ours, theirs in zip(method.variables, restored.variables, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_array_equal(restored.logits(IMAGES, sample), together)
+    for one, other in zip(*(m.members.values() for m in (method, restored)), strict=True):
+        for what in ("fitted_variables", "moving_variables"):
+            for ours, theirs in zip(getattr(one, what), getattr(other, what), strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(restored.sampler.logits(IMAGES, sample), together)
 
 
 def test_members_of_an_ensemble_keep_their_own_statistics(tmp_path):
     method = _train(_method("ensemble", "moving"), tmp_path)
-    draws = method.draw(2, KEY)
+    sampler = method.sampler
+    draws = sampler.draw(2, KEY)
     [name] = [name for name in draws if name.endswith("moving_mean")]
     assert np.abs(draws[name][0] - draws[name][1]).max() > 1e-4
-    outputs = {method.logits(IMAGES, {n: s[i] for n, s in draws.items()}).numpy().tobytes()
+    outputs = {sampler.logits(IMAGES, {n: s[i] for n, s in draws.items()}).numpy().tobytes()
                for i in range(2)}  # fmt: skip
-    assert outputs == {m.keras_model(IMAGES).numpy().tobytes() for m in method.members.values()}
+    assert outputs == {m(IMAGES).numpy().tobytes() for m in method.members.values()}
 
 
 @pytest.mark.parametrize(
