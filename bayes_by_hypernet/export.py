@@ -20,14 +20,16 @@ DEFAULT_NUM_SAMPLES = 100
 class ServedPosterior(tf.Module):
     """What the SavedModel holds: the parameters and two endpoints."""
 
-    def __init__(self, sampler, input_shape, input_range, preprocess):
+    def __init__(self, sampler, input_shape, input_range, preprocess, dtype):
         super().__init__()
         self._sampler = sampler
         self._input_range = input_range
         self._preprocess = preprocess
         # Variables that the traced functions use must hang on what is saved.
         self.parameters = [variable.value for variable in sampler.variables]
-        images = tf.TensorSpec((None, *input_shape), tf.float32, name="x")
+        # Lookup tables of preprocessing layers are no variables.
+        self.model = getattr(sampler, "model", None)
+        images = tf.TensorSpec((None, *input_shape), dtype, name="x")
         count = tf.TensorSpec((), tf.int32, name="num_samples")
         self.serve = tf.function(self._serve, input_signature=[images, count])
         self.serving_default = tf.function(
@@ -52,17 +54,17 @@ class ServedPosterior(tf.Module):
 
         checks = [
             check(num_samples >= 1, "num_samples must be at least 1. Received:", num_samples),
-            check(
-                tf.reduce_all(tf.math.is_finite(x)),
-                "x must be finite. Received: NaN or infinite values, first of x:",
-                x,
-            ),
         ]
+        if x.dtype.is_floating:
+            finite = tf.reduce_all(tf.math.is_finite(x))
+            message = "x must be finite. Received: NaN or infinite values, first of x:"
+            checks.append(check(finite, message, x))
         if self._input_range is not None:
             low, high = self._input_range
+            inside = (tf.cast(x, tf.float32) >= low) & (tf.cast(x, tf.float32) <= high)
             checks.append(
                 check(
-                    tf.reduce_all((x >= low) & (x <= high)),
+                    tf.reduce_all(inside),
                     f"x must lie in [{low:g}, {high:g}]. Received: least and largest value",
                     tf.stack([tf.reduce_min(x), tf.reduce_max(x)]),
                 )
@@ -135,20 +137,22 @@ def export(model, path, input_range: tuple[float, float] | None = None, pipeline
             f"keras.Model(inputs, model(inputs)). Received: {model}"
         )
     shape, preprocess = sampler.input_shape, tf.identity
+    dtype = tf.as_dtype(sampler.input_dtype)
     if pipeline is not None and pipeline.prepare is not None:
         shape, preprocess = pipeline.image_shape, pipeline.served_inputs
-    module = ServedPosterior(sampler, shape, input_range, preprocess)
+        dtype = tf.float32
+    module = ServedPosterior(sampler, shape, input_range, preprocess, dtype)
     signatures = {"serving_default": module.serving_default, "serve": module.serve}
     tf.saved_model.save(module, os.fspath(path), signatures=signatures)
-    _write_readme(pathlib.Path(path), sampler, shape, input_range)
+    _write_readme(pathlib.Path(path), sampler, shape, dtype, input_range)
     return path
 
 
-def _write_readme(path, sampler, shape, input_range):
+def _write_readme(path, sampler, shape, dtype, input_range):
     """Says beside the SavedModel, where such things go, what it takes and what it answers."""
     pixels = "finite" if input_range is None else "in [{:g}, {:g}]".format(*input_range)
     lines = [
-        f"`serve(x, num_samples)` takes x, float32 (batch, {', '.join(map(str, shape))}),",
+        f"`serve(x, num_samples)` takes x, {dtype.name} (batch, {', '.join(map(str, shape))}),",
         f"{pixels}, and num_samples, an int32 scalar of at least 1; `serving_default(x)` draws",
         f"{DEFAULT_NUM_SAMPLES} samples.",
         "Answers are float32: `mean` (batch, classes), `entropy` (batch,) and `mutual_information`",

@@ -89,6 +89,7 @@ class Posterior:
         self.sample_shapes = self._sampler.sample_shapes
         self.variables = self._sampler.variables
         self.input_shape = self._sampler.input_shape
+        self.input_dtype = self._sampler.input_dtype
         self.prediction_batch_size = self._sampler.prediction_batch_size
 
     def sample(self, num_samples: int, seed: int | None = None) -> dict[str, tf.Tensor]:

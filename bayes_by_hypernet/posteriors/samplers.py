@@ -25,6 +25,7 @@ class ModelSampler:
         sample_shapes: Dict, name to shape of one sample's tensors.
         num_distinct_samples: How many samples differ from each other; None: all.
         input_shape: Shape of one input, or None where it is not known.
+        input_dtype: Its dtype, as TensorFlow names it.
         variables: All that prediction needs.
     """
 
@@ -44,6 +45,7 @@ class ModelSampler:
         self.num_distinct_samples = None if self.sample_shapes else 1
         self.sample_shapes = self.sample_shapes or {"key": (2,)}
         self.input_shape = _input_shape(model)
+        self.input_dtype = _input_dtype(model)
 
     def draw(self, num_samples, key):
         """Returns posterior samples, a dict of tensors, each with a leading sample axis.
@@ -94,6 +96,7 @@ class EnsembleSampler:
         self.weight_names = list(self.sample_shapes)
         self.num_distinct_samples = len(self.models)
         self.input_shape = _input_shape(self.models[0])
+        self.input_dtype = _input_dtype(self.models[0])
         shapes = [[tuple(v.shape) for v in values] for values in self._values]
         if any(other != shapes[0] for other in shapes):
             raise ValueError(
@@ -140,6 +143,11 @@ def _input_shape(model):
     except AttributeError:  # a subclassed model has none
         return None
     return tuple(shape[1:]) if isinstance(shape, tuple) else None
+
+
+def _input_dtype(model):
+    inputs = getattr(model, "inputs", None) or []  # a subclassed model has none
+    return inputs[0].dtype if len(inputs) == 1 else "float32"
 
 
 def sample_bytes(sampler):
