@@ -59,6 +59,7 @@ class _ThinHypernet(Hypernet):
         super().build(inputs_shape)
 
     def call(self, inputs, noise=None, training=None):
+        inputs = keras.ops.cast(inputs, self.compute_dtype)  # integers too
         if noise is None or draws.current().given(self) is not None:
             return super().call(inputs, training=training)
         samples = self._draw_from(noise, training)

@@ -187,7 +187,11 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
     def compute(self, samples, inputs, *args, training=None, **kwargs):
         """Returns the outputs with the first of `samples`, in training with the first few."""
         count = self.num_likelihood_samples if training else 1
-        if draws.current().given(self) is not None or count == 1:
+        if draws.current().given(self) is not None:
+            count = 1
+        if training:
+            self._add_regularizers([s[:count] for s in samples])
+        if count == 1:
             return self._call_with(
                 [s[0] for s in samples], inputs, *args, training=training, **kwargs
             )
@@ -203,25 +207,40 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
                 lambda x, first=first, last=last: x[first : tf.maximum(last, first + 1)], inputs
             )
             outputs = self._call_with(
-                [s[i] for s in samples], part, *args, training=training, **kwargs
+                [s[i] for s in samples],
+                part,
+                *args,
+                training=training,
+                share=(last - first) / batch,
+                **kwargs,
             )
             parts.append(keras.tree.map_structure(lambda x, n=last - first: x[:n], outputs))
         return keras.tree.map_structure(lambda *outputs: tf.concat(outputs, axis=0), *parts)
 
-    def _call_with(self, weights, inputs, *args, training=None, **kwargs):
+    def _call_with(self, weights, inputs, *args, training=None, share=None, **kwargs):
         values = [
             (variable, tf.cast(sample, variable.dtype))
             for variable, sample in zip(self.targets, weights, strict=True)
         ]
-        if training:
-            self._add_regularizers(values)
-        return call_with(self.layer, values, inputs, *args, training=training, owner=self, **kwargs)
 
-    def _add_regularizers(self, values):
-        # Keras counts those of trainable variables only, which these are no longer.
-        for variable, sample in values:
-            if variable.regularizer is not None:
-                self.add_loss(variable.regularizer(sample))
+        def add_loss(loss):  # of a part of the batch: its share of the mean over examples
+            self.add_loss(loss if share is None else loss * tf.cast(share, loss.dtype))
+
+        return call_with(
+            self.layer, values, inputs, *args, training=training, add_loss=add_loss, **kwargs
+        )
+
+    def _add_regularizers(self, samples):
+        """Adds the variables' regularizers, once a pass, each a mean over the samples used."""
+
+        # Keras counts those of trainable variables only, which the targets are no longer.
+        def add():
+            for variable, sample in zip(self.targets, samples, strict=True):
+                if variable.regularizer is not None:
+                    values = [variable.regularizer(one) for one in tf.unstack(sample)]
+                    self.add_loss(tf.add_n(values) / len(values))
+
+        draws.current().once(self, "regularizers", add)
 
     def compute_output_spec(self, inputs, *args, training=None, **kwargs):
         if training is not None and compat.takes_training(self.layer):

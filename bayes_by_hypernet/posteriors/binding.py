@@ -5,7 +5,7 @@ import keras
 from bayes_by_hypernet import compat
 
 
-def call_with(layer, values, inputs, *args, training=None, owner=None, finish=None, **kwargs):
+def call_with(layer, values, inputs, *args, training=None, add_loss=None, finish=None, **kwargs):
     """Returns `layer(inputs)` with tensors in place of some of its variables.
 
     Works for every Keras layer and model. What the layer changes (moving statistics, the states of
@@ -16,8 +16,7 @@ def call_with(layer, values, inputs, *args, training=None, owner=None, finish=No
         values: List of pairs (Keras variable, tensor of its shape).
         inputs, *args, **kwargs: Of the call.
         training: Boolean or None; passed on where the layer takes it.
-        owner: Layer that passes on, by `add_loss`, what layers inside add to the losses; None:
-            the losses are dropped.
+        add_loss: Function that takes each loss that layers inside add; None: they are dropped.
         finish: Function of the outputs, called while the tensors still stand for the variables,
             that returns what is to be returned (say, with `layer.losses`); None: the outputs.
 
@@ -38,7 +37,7 @@ def call_with(layer, values, inputs, *args, training=None, owner=None, finish=No
         value = scope.get_current_value(variable)
         if value is not start[id(variable)]:
             variable.assign(value)
-    if owner is not None:
+    if add_loss is not None:
         for loss in scope.losses:
-            owner.add_loss(loss)
+            add_loss(loss)
     return outputs
