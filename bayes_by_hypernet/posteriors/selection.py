@@ -36,6 +36,12 @@ def select(layer, include=None, exclude=None):
         ValueError: If something of `include` or `exclude` matches nothing, or nothing is selected.
     """
     owners = _owners(layer)
+    if not owners:
+        raise ValueError(
+            f"The layer {layer.name!r} has no trainable variables: it has none, they are frozen, "
+            "or they stand for samples of another posterior already. Pass a copy, "
+            "keras.models.clone_model(model), or set `trainable` before."
+        )
     included = _matching("include", include, owners, layer)
     if exclude is None:
         excluded = set()

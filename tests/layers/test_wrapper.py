@@ -278,8 +278,8 @@ def _distributed(make_layer, time):
     return keras.Model(inputs, steps - layer(inputs[:, 0])[:, None])
 
 
-def _of_one_draw(make_layer, time):
-    """A loop first, then a call outside of it: they share what was drawn in the loop."""
+def _two_loops(make_layer, time):
+    """Two loops one after the other: the second shares what was drawn for the first."""
     inputs, layer = keras.Input((time, 5)), make_layer()
     steps = kl.TimeDistributed(layer)(inputs)
     return keras.Model(inputs, kl.TimeDistributed(layer)(inputs) - steps)
@@ -287,7 +287,7 @@ def _of_one_draw(make_layer, time):
 
 class TestOneDraw:
     @pytest.mark.parametrize("time", [6, None])
-    @pytest.mark.parametrize("make_model", [_twice, _distributed, _of_one_draw])
+    @pytest.mark.parametrize("make_model", [_twice, _distributed, _two_loops])
     @pytest.mark.parametrize("kind", LAYERS)
     def test_a_pass_in_training_is_one_function_with_one_kl(self, kind, make_model, time):
         model = make_model(LAYERS[kind], time)
@@ -310,7 +310,6 @@ class TestOneDraw:
         assert all(np.isfinite(g).all() for g in gradients)
         if kind in ("mean_field", "flipout"):  # an analytic KL
             np.testing.assert_allclose(losses[0], layer.kl() / N, rtol=1e-5)
-        assert (model.layers[-1](x) != 1).numpy().any()
 
     @pytest.mark.parametrize("kind", LAYERS)
     def test_a_recurrent_cell_with_one_inside(self, kind):
