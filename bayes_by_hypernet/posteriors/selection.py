@@ -80,7 +80,7 @@ def _matching(name, wanted, owners, layer):
     """Ids of the variables that something of `wanted` matches."""
     if wanted is None:
         return set()
-    single = isinstance(wanted, str) or callable(wanted)
+    single = not isinstance(wanted, (list, tuple, set))
     found = set()
     for one in [wanted] if single else wanted:
         matches = {i for i, (variable, inside) in owners.items() if _fits(one, variable, inside)}
