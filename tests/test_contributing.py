@@ -72,7 +72,7 @@ def _loaded(example, workdir, tmp_path):
 def test_the_new_method_trains_draws_and_is_loaded_and_served(tmp_path):
     [code] = _blocks("Adding a method")
     example = _write(tmp_path / "gaussian_dropout.py", code)
-    workdir = tmp_path / "runs" / "new"
+    workdir = tmp_path / "runs" / "gaussian"
     flags = ["--method=gaussian_dropout", "--rate=0.3", f"--workdir={workdir}", *TINY]
     first = _run(example, LAUNCH / "mnist.py", *flags)
     results = json.loads((workdir / "results.json").read_text())
@@ -91,7 +91,8 @@ def test_the_new_method_trains_draws_and_is_loaded_and_served(tmp_path):
 
     report = [f"--runs={workdir.parent}", f"--output={tmp_path / 'page'}"]
     _run(example, LAUNCH / "report.py", *report)
-    assert "Gaussian dropout" in (tmp_path / "page" / "index.html").read_text()
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "gaussian" in page and "data:image/png" in page
 
 
 @pytest.mark.slow

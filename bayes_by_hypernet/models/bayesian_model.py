@@ -409,7 +409,8 @@ def inputs_of(layer):
     while isinstance(model, keras.layers.Wrapper):
         model = model.layer
     try:
-        return model.input
+        # A Sequential model that was never called has no `input`.
+        return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     except (AttributeError, ValueError):
         raise ValueError(
             "Argument `model` must be a functional or Sequential model whose inputs are known. "

@@ -108,6 +108,12 @@ class TestEvery:
         assert model.num_weights == 4 * 18 + 4 + 36 * 3 + 3
 
     @pytest.mark.parametrize("method", models.METHODS)
+    def test_takes_a_sequential_model_that_was_never_called(self, method):
+        network = [keras.Input((4,)), layers.Dropout(0.5), layers.Dense(3)]
+        model = _small(method, keras.Sequential(network))
+        assert model(np.zeros((2, 4), np.float32)).shape == (2, 3)
+
+    @pytest.mark.parametrize("method", models.METHODS)
     def test_without_the_number_of_examples_compile_refuses(self, method):
         model = bbh.bayesify(_network(), method)
         with pytest.raises(ValueError, match="needs the argument `num_train_examples`.*KL / N"):
