@@ -81,8 +81,8 @@ def by_hand(method, batches, num_passes):
 def _one_sample(method, index):
     """Returns a function from images to logits."""
     members = list(method.members.values())
-    model = members[index % len(members)].keras_model
-    if model is not None:
+    model = members[index % len(members)]
+    if not model.generators:
         return lambda images: model(images, training=False)
     posterior = Posterior(method, config=None)
     weights = {name: weight[0] for name, weight in posterior.sample(1).items()}
@@ -95,9 +95,10 @@ def time_case(case, images, batches, map_pass, arguments):
     if name == "bbh" and arguments.hidden_units:
         options = {**options, "hidden_units": tuple(arguments.hidden_units)}
     method = make_method(name, **options)
-    num_samples = sufficient_samples(method, arguments.num_samples)
+    sampler = method.sampler
+    num_samples = sufficient_samples(sampler, arguments.num_samples)
     num_passes = min(num_samples, MAX_PASSES)
-    predictor, draw = Predictor(method), tf.function(method.draw)
+    predictor, draw = Predictor(sampler), tf.function(sampler.draw)
 
     def ours():
         (mean, entropy), _ = predictor(images, num_samples, KEY, BATCH_SIZE)
@@ -156,9 +157,10 @@ HEADER = [
 def main():
     arguments = parse_arguments()
     rng = np.random.default_rng(0)
-    images = rng.random((arguments.num_images, *networks.LENET.input_shape), np.float32)
+    model = make_method("map").members[""]
+    images = rng.random((arguments.num_images, *model.input_shape[1:]), np.float32)
     batches = [tf.constant(images[i : i + BATCH_SIZE]) for i in range(0, len(images), BATCH_SIZE)]
-    forward = tf.function(make_method("map").keras_model)
+    forward = tf.function(model)
 
     def map_pass():
         for batch in batches:

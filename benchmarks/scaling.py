@@ -81,7 +81,7 @@ def time_step(last_units, arguments):
         "memory": measure.MemoryPass(),
     }
     seconds = measure.in_turns(variants, arguments.repetitions, MAX_SECONDS)
-    parameters = trainer.method.num_parameters
+    parameters = trainer.model.num_parameters
     return {
         "hidden_units": [64, 256, last_units],
         "num_parameters": parameters,

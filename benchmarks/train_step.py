@@ -12,6 +12,9 @@ Each row runs in a process of its own, in turns with what it is compared with th
 - limit: the bytes that must move (every parameter is read once forward, then it and Adam's two
   moments are read and written) over the bandwidth that NumPy reaches, in turns with the steps.
 
+For LeNet a last process times `fit` of `bayesify(lenet())`, the same model as that of BbH's first
+row, with `FusedAdam` and with Keras's Adam, in turns with the loop's step.
+
 Batches of 100 random images. Of an ensemble one member's step. Memory is the peak of the process
 over that of TensorFlow with a MAP model, beside parameters and moments. Idle machines only.
 """
@@ -32,14 +35,15 @@ import numpy as np
 import tensorflow as tf
 
 from bayes_by_hypernet.data.examples import Examples
-from bayes_by_hypernet.paper import configuration, protocols
+from bayes_by_hypernet.models import bayesify
+from bayes_by_hypernet.paper import configuration, methods, networks, protocols
 from bayes_by_hypernet.paper.tables.paper import DATA, PAPER_ROWS
 from bayes_by_hypernet.paper.tables.runs import rows_of
 from bayes_by_hypernet.training import FusedAdam, Plan, Trainer
 
 
 def parse_arguments():
-    labels = [row.label for row in PAPER_ROWS]
+    labels = [*(row.label for row in PAPER_ROWS), FIT]
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], epilog="Rows: " + "; ".join(labels)
     )
@@ -55,6 +59,7 @@ def parse_arguments():
     return parser.parse_args()
 
 
+FIT = "BbH, bayesify in fit"  # label of the rows that are no paper's
 MAX_SECONDS = 90  # after which a row begins no other repetition
 INPUT_FACTOR = 20  # many batches, beside which those that were prefetched do not count
 
@@ -80,7 +85,8 @@ def examples(config):
     rng = np.random.default_rng(0)
     count = 100 * protocols.BATCH_SIZE
     images = rng.random((count, *config.pipeline.image_shape), np.float32)
-    return Examples(images, rng.integers(0, config.make_network().num_outputs, count))
+    num_classes = config.make_network().build().output_shape[-1]
+    return Examples(images, rng.integers(0, num_classes, count))
 
 
 def make_config(row, protocol, hidden_units=None):
@@ -93,16 +99,19 @@ def make_config(row, protocol, hidden_units=None):
 
 
 def make_trainer(config, optimizer=FusedAdam, kl=None):
-    method = next(iter(config.make_method().members.values()))
+    method = config.make_method()
+    member = next(iter(method.members.values()))
     if kl:
-        method.estimator = kl
+        for wrapper in member.generators:
+            wrapper.posterior.kl_estimator = kl
     # Long enough for every repetition; a step far from the start has no annealing left.
     plan = Plan(10**6, config.batch_size, config.seed, 0, 0)
     make_optimizer = functools.partial(
         optimizer, config.learning_rate, epsilon=protocols.ADAM_EPSILON
     )
     return Trainer(
-        method,
+        member,
+        method.likelihood,
         make_optimizer,
         examples(config),
         plan,
@@ -126,9 +135,8 @@ def make_input(trainer, steps):
 
 def make_keras_fit(config, steps):
     """Returns a function that fits MAP's Keras model for `steps` steps, weight decay included."""
-    model = config.make_method().keras_model
+    model = config.make_method().members[""].body
     data = examples(config)
-    images = config.pipeline.inputs(data.images[: steps * config.batch_size])
     decay = 0.5 / len(data.labels)
     kernels = [v for v in model.trainable_variables if v.path.endswith("kernel")]
 
@@ -137,9 +145,61 @@ def make_keras_fit(config, steps):
         return nll + decay * sum(tf.reduce_sum(tf.square(v.value)) for v in kernels)
 
     model.compile(keras.optimizers.Adam(config.learning_rate), loss)
-    data = tf.data.Dataset.from_tensor_slices((images, data.labels[: len(images)]))
-    data = data.batch(config.batch_size)
-    return lambda: model.fit(data, verbose=0)
+    batches = fit_batches(config, data, steps)
+    return lambda: model.fit(batches, verbose=0)
+
+
+def fit_batches(config, data, steps):
+    """Returns a dataset of `steps` batches for `fit`."""
+    count = steps * config.batch_size
+    images = config.pipeline.inputs(data.images[:count])
+    return tf.data.Dataset.from_tensor_slices((images, data.labels[:count])).batch(
+        config.batch_size
+    )
+
+
+def make_bayesian_fit(config, optimizer, steps):
+    """Returns a function that fits `bayesify(lenet())` for `steps` steps."""
+    data = examples(config)
+    model = bayesify(
+        networks.lenet(),
+        num_train_examples=len(data.labels),
+        keep_dropout=False,
+        hidden_units=config.options["hidden_units"],
+        num_samples=config.options["num_kl_samples"],
+        max_parameters=methods.MAX_PARAMETERS,
+        verbose=False,
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer(config.learning_rate, epsilon=protocols.ADAM_EPSILON), loss)
+    batches = fit_batches(config, data, steps)
+    return lambda: model.fit(batches, verbose=0)
+
+
+FITS = {"fit, FusedAdam": FusedAdam, "fit, keras.optimizers.Adam": keras.optimizers.Adam}
+
+
+def measure_fits(steps, repetitions, hidden_units):
+    """Returns the seconds per step of the loop and of each of `FITS`, by name."""
+    row = next(row for row in rows_of("lenet") if row.method == "bbh")
+    config = make_config(row, "quick", hidden_units)
+    variants = {"loop": make_step(make_trainer(config), steps)}
+    for name, optimizer in FITS.items():
+        variants[name] = make_bayesian_fit(config, optimizer, steps)
+    seconds = measure.in_turns(variants, repetitions, MAX_SECONDS)
+    return {name: [s / steps for s in values] for name, values in seconds.items()}
+
+
+def fit_cells(fits):
+    """Returns the rows of the table of `measure_fits`."""
+    medians = {name: measure.milliseconds(values)[0] for name, values in fits.items()}
+    return [
+        [name, f"{medians[name]:.1f}", measure.milliseconds(fits[name])[1], f"{ratio:.2f}"]
+        for name, ratio in ((name, ms / medians["loop"]) for name, ms in medians.items())
+    ]
+
+
+FIT_HEADER = ["bayesify(lenet())", "ms per step", "quartiles", "ratio to the loop"]
 
 
 def measure_row(row, protocol, steps, repetitions, hidden_units):
@@ -172,7 +232,7 @@ def measure_row(row, protocol, steps, repetitions, hidden_units):
     seconds = {name: [s / steps for s in values] for name, values in seconds.items()}
     seconds["input"] = [s / INPUT_FACTOR for s in seconds["input"]]
     bandwidth = measure.bandwidth(memory)
-    parameter_bytes = 4 * trainer.method.num_parameters
+    parameter_bytes = 4 * trainer.model.num_parameters
     return {
         **config.flat(),
         "label": row.label,
@@ -214,9 +274,9 @@ HEADER = (
 ).split(";")
 
 
-def in_child(row, protocol, arguments):
+def in_child(label, protocol, arguments):
     """Measures a row in a process of its own."""
-    options = ["--child", row.label, protocol]
+    options = ["--child", label, protocol]
     options += [f"--repetitions={arguments.repetitions}", f"--steps={arguments.steps}"]
     if arguments.hidden_units:
         options += ["--hidden_units", *arguments.hidden_units]
@@ -227,8 +287,11 @@ def main():
     arguments = parse_arguments()
     if arguments.child:
         label, protocol = arguments.child
-        row = next(row for row in PAPER_ROWS if row.label == label)
         settings = (arguments.steps, arguments.repetitions, arguments.hidden_units)
+        if label == FIT:
+            print(json.dumps(measure_fits(*settings)))
+            return
+        row = next(row for row in PAPER_ROWS if row.label == label)
         print(json.dumps(measure_row(row, protocol, *settings)))
         return
     entries = []
@@ -239,11 +302,17 @@ def main():
         same = row.settings("quick") == row.settings("paper")
         for protocol in ["quick"] if same else ["quick", "paper"]:
             started = time.perf_counter()
-            entries.append(in_child(row, protocol, arguments))
+            entries.append(in_child(row.label, protocol, arguments))
             seconds = time.perf_counter() - started
             print(f"{row.label}: {entries[-1]['ms_per_step']:.1f} ms ({seconds:.0f} s)", flush=True)
     title = f"Training step on {DATA[arguments.network].title}, batches of 100 images: medians"
-    measure.report(title, HEADER, map(cells, entries), arguments.json, steps=entries)
+    tables = [measure.show(title, HEADER, map(cells, entries))] if entries else []
+    fits = {}
+    if arguments.network == "lenet" and arguments.rows in FIT:
+        fits = in_child(FIT, "quick", arguments)
+        title = "Training step of LeNet with layer-wise hypernetworks, in the loop and in fit"
+        tables.append(measure.show(title, FIT_HEADER, fit_cells(fits)))
+    measure.write(arguments.json, tables, steps=entries, fits=fits)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from absl.testing import flagsaver
 from bayes_by_hypernet.paper import configuration, networks
 from bayes_by_hypernet.paper.run_directory import RESULTS_FILE, RunDirectory
 
-NETWORKS = {network.dataset: network.name for network in networks.NETWORKS.values()}
+# By a launcher's name: that of a network, or of the data set, which stands for its first network.
+NETWORKS = {network.dataset: network.name for network in reversed(networks.NETWORKS.values())}
+NETWORKS |= {name: name for name in networks.NETWORKS}
 LOG_LINES = 10  # shown of a run that failed
 
 

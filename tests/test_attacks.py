@@ -146,7 +146,7 @@ class TestFastSignAttack:
     def test_every_member_of_an_ensemble_counts_once(self):
         posterior = _posterior("ensemble", num_members=3)
         moved = bbh.fast_sign_attack(posterior, IMAGES, LABELS, EPSILON, seed=1)
-        members = [Posterior(m, None) for m in posterior.method.members.values()]
+        members = posterior.method.members.values()
         each = [bbh.fast_sign_attack(m, IMAGES, LABELS, EPSILON) for m in members]
         np.testing.assert_allclose(moved, np.mean(each, axis=0), atol=1e-6)
 
@@ -192,7 +192,8 @@ class TestFastSignAttack:
 
     def test_a_batch_is_the_predictions_where_answers_depend_on_it(self):
         network = dataclasses.replace(tiny.NORMALISED, batch_norm="batch")
-        posterior = Posterior(tiny.method("bbh", network=network), None)
+        method = tiny.method("bbh", network=network, prediction_batch_size=100)
+        posterior = Posterior(method, None)
         assert posterior.prediction_batch_size == 100
         images, labels = dataclasses.astuple(tiny.examples(150))
 

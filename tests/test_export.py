@@ -114,7 +114,7 @@ class TestExport:
         monkeypatch.setattr(prediction, "MAX_SAMPLE_BYTES", 1)
         posterior, x = Posterior(tiny.method("ensemble", num_members=3), None), tiny.examples(4)
         members = posterior.method.members.values()
-        expected = np.mean([tf.nn.softmax(m.keras_model(x.images)) for m in members], axis=0)
+        expected = np.mean([tf.nn.softmax(m(x.images)) for m in members], axis=0)
         served = tf.saved_model.load(bbh.export(posterior, tmp_path / "model"))
         for _ in range(3):
             np.testing.assert_allclose(

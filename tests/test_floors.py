@@ -15,12 +15,21 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = "bayes_by_hypernet"
 
 FLOORS = [
-    {"cache", "environment", "randomness", "priors", "metrics"},
-    {"kernels", "hypernetworks", "perturbations", "data", "noise"},
-    {"divergences", "likelihoods"},
-    {"training"},
+    {
+        "cache",
+        "compat",
+        "environment",
+        "randomness",
+        "priors",
+        "metrics",
+        "likelihoods",
+        "checks",
+    },
+    {"kernels", "hypernetworks", "perturbations", "data", "draws"},
+    {"divergences", "noise"},
+    {"posteriors", "training"},
     {"layers", "prediction"},
-    {"callbacks", "export", "attacks"},
+    {"models", "callbacks", "export", "attacks"},
     {"paper"},
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -6,18 +6,18 @@ import tensorflow as tf
 import tiny
 from scipy import integrate, special, stats
 
-from bayes_by_hypernet import likelihoods
-from bayes_by_hypernet.likelihoods import Gaussian
-from bayes_by_hypernet.training import objective
+from bayes_by_hypernet import randomness
+from bayes_by_hypernet.likelihoods import Categorical, Gaussian
+from bayes_by_hypernet.paper.networks import TOY
+from bayes_by_hypernet.training import FusedAdam, Plan, Trainer, objective
 
-KEY = tf.constant([1, 2], tf.int32)
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 2, (3, 5, 4))
 CLASSES = np.array([0, 3, 1, 1, 2])
 
 
 class TestCategorical:
-    likelihood = likelihoods.get("categorical")
+    likelihood = Categorical()
 
     def test_is_the_log_softmax_of_the_label(self):
         expected = -special.log_softmax(LOGITS, axis=-1)[:, np.arange(5), CLASSES]
@@ -44,7 +44,7 @@ class TestGaussian:
         np.testing.assert_allclose(of_one, expected[0], rtol=1e-12)
 
     def test_of_the_toy_has_standard_deviation_3_and_integrates_to_1(self):
-        likelihood = likelihoods.get("gaussian")
+        likelihood = TOY.likelihood
         assert likelihood.stddev == 3.0
 
         def density(y):
@@ -67,19 +67,27 @@ class TestGaussian:
             Gaussian(3.0).negative_log_likelihood(np.zeros(shape), tf.zeros((2, 5, 1)))
 
 
-def test_unknown():
-    with pytest.raises(ValueError, match="`likelihood` must be one of .*'gaussian'.*='poisson'"):
-        likelihoods.get("poisson")
-
-
-def test_the_objective_averages_log_likelihoods_over_samples_and_examples():
-    method = tiny.method(num_likelihood_samples=3)
+def test_the_loop_averages_log_likelihoods_over_samples_and_examples(tmp_path):
+    member = tiny.member(num_likelihood_samples=3)
     examples = tiny.examples(4)
-    images, labels = tf.constant(examples.images), tf.constant(examples.labels)
-    terms, _ = objective.gradients(method, images, labels, KEY, 0.0, 4)
-    logits = method.training_logits(images, labels, method.edges(KEY), KEY).numpy()
+    trainer = Trainer(
+        member,
+        Categorical(),
+        FusedAdam,
+        examples,
+        Plan(1, 4, 3, steps_per_call=1),
+        tmp_path,
+        tf.distribute.get_strategy(),
+    )
+    key = randomness.fold_in(randomness.seed_key(3), tf.constant(0, tf.int64))  # of step 0
+    parameters = member.sampled_parameters(key)
+    logits = np.stack(member.training_outputs(examples.images, parameters, key))
+    steps = trainer.run_steps(iter(trainer.batches(0)), tf.constant(1, tf.int64)).numpy()
+    terms = objective.Terms(*steps[0])
     log_probs = special.log_softmax(logits.astype(np.float64), axis=-1)
     # float32 losses.
-    np.testing.assert_allclose(terms.nll, -log_probs[:, range(4), labels].mean(), rtol=1e-5)
+    np.testing.assert_allclose(
+        terms.nll, -log_probs[:, range(4), examples.labels].mean(), rtol=1e-5
+    )
     mean = special.softmax(logits, axis=-1).mean(axis=0)
     assert float(terms.accuracy) == np.mean(mean.argmax(axis=-1) == examples.labels)

@@ -72,9 +72,10 @@ def dataset(num=60):
     )
 
 
-def method(name="bbh", network=NETWORK, **options):
+def method(name="bbh", network=NETWORK, seed=None, prediction_batch_size=None, **options):
     cls = methods.get(name)
-    return cls(network, cls.Options(**{**OPTIONS.get(name, {}), **options}))
+    options = cls.Options(**{**OPTIONS.get(name, {}), **options})
+    return cls(network, options, seed, prediction_batch_size)
 
 
 def member(name="bbh", network=NETWORK, **options):

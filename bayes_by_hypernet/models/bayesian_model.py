@@ -415,6 +415,7 @@ def inputs_of(layer):
     while isinstance(model, keras.layers.Wrapper):
         model = model.layer
     try:
+        # A Sequential model that was never called has no `input`.
         return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     except (AttributeError, IndexError, ValueError):
         raise ValueError(

@@ -115,7 +115,7 @@ def fit(method, config, dataset, directory, strategy, steps_per_call, checkpoint
     """
     seconds, times, num_members = 0.0, [], len(method.members)
     announced = False
-    for i, (name, member) in enumerate(method.members.items()):
+    for i, (name, member) in enumerate(list(method.members.items())):
         if has_failed(directory, name):
             logger.warning("The training of %s failed before; it is left out.", name)
             method.leave_out(name)

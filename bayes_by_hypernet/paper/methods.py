@@ -55,7 +55,6 @@ class Method(abc.ABC):
         Options: Dataclass of the method's settings, each a flag of the same name.
         learning_rate: Adam's (protocol).
         anneals_kl: Whether the KL is annealed.
-        keeps_dropout: Whether the network has its `Dropout` layers.
 
     Attributes:
         members: Dict, name to the `BayesianModel`s that are fitted one after another, each in a
@@ -75,7 +74,6 @@ class Method(abc.ABC):
     Options = Options
     learning_rate = 1e-3
     anneals_kl = False
-    keeps_dropout = False
 
     def __init__(self, network, options, seed=None, prediction_batch_size=None):
         self.network = network
@@ -308,7 +306,6 @@ class MonteCarloDropout(Method):
     label = "Dropout"
     colour = "#009E73"
     Options = DropoutOptions
-    keeps_dropout = True
 
     def make_member(self):
         self._draw_as_first_release(1)

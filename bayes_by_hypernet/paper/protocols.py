@@ -29,13 +29,14 @@ class Protocol:
 
 
 # By network: `paper` is the paper's (annealing: authors' code), `quick` and `demo` are ours, for
-# machines without a GPU.
+# machines without a GPU. A network that the paper does not have gets the default: LeNet's.
+DEFAULT = {
+    "paper": Protocol("paper", 100, 5, 15),
+    "quick": Protocol("quick", 8, 1, 3, adversarial_weights=65_536),
+    "demo": Protocol("demo", 2, 0.5, 1, adversarial_weights=65_536),
+}
 PROTOCOLS = {
-    "lenet": {
-        "paper": Protocol("paper", 100, 5, 15),
-        "quick": Protocol("quick", 8, 1, 3, adversarial_weights=65_536),
-        "demo": Protocol("demo", 2, 0.5, 1, adversarial_weights=65_536),
-    },
+    "lenet": DEFAULT,
     "resnet32": {
         "paper": Protocol("paper", 200, 20, 15),
         "quick": Protocol("quick", 5, 1, 2, adversarial_weights=65_536),
@@ -60,7 +61,7 @@ def method_settings(network: str, method: str) -> dict:
 
 def get(network: str, name: str) -> Protocol:
     """Returns the protocol `name` of a network; ValueError where there is none."""
-    protocols = PROTOCOLS[network]
+    protocols = PROTOCOLS.get(network, DEFAULT)
     if name not in protocols:
         raise ValueError(
             f"Argument `protocol` must be one of {sorted(protocols)}. Received: protocol={name!r}"

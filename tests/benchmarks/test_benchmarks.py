@@ -119,3 +119,14 @@ def test_train_step(tmp_path):
     assert all(_is_times(seconds, 1) for seconds in entry["seconds"].values())
     assert entry["ms_per_step"] > 0 and entry["limit_ms"] > 0 and entry["peak_bytes"] > 0
     assert [row[0] for row in rows] == ["BbH, single G"]
+
+
+@pytest.mark.slow
+def test_train_step_in_fit(tmp_path):
+    flags = ("--rows", "bayesify", "--hidden_units", "4", "--repetitions=2", "--steps=2")
+    [rows], contents = _report(tmp_path, "train_step", *flags)
+    names = ["loop", "fit, FusedAdam", "fit, keras.optimizers.Adam"]
+    assert list(contents["fits"]) == [row[0] for row in rows] == names
+    assert all(_is_times(seconds, 2) for seconds in contents["fits"].values())
+    assert rows[0][3] == "1.00" and all(float(row[3]) > 0 for row in rows)
+    assert contents["steps"] == []

@@ -43,7 +43,7 @@ def _break(monkeypatch, broken):
         trainer = make_trainer(*args)
         trained.append(trainer.name)
         if trainer.name in broken:
-            trainer.method.kl = lambda edges, key: tf.constant(np.inf)
+            trainer.model.kl = lambda parameters, key: tf.constant(np.inf)
         return trainer
 
     monkeypatch.setattr(experiment, "make_trainer", make)
@@ -173,7 +173,7 @@ class TestRun:
         directory, results = finished
         posterior = bbh.load(directory)
         assert posterior.config == tiny.config()
-        assert posterior.keras_model is None
+        assert posterior.keras_model is posterior.method.members[""]
         test = tiny.dataset().test
         predictions = experiment.predict(posterior.method, tiny.dataset(), posterior.config)
         again = experiment.evaluate(*predictions, test.labels)

@@ -102,11 +102,12 @@ class TestRun:
     def test_every_member_of_an_ensemble_is_fitted(self, tmp_path):
         method = methods.get("ensemble")
         ensemble = method(TOY, method.Options(num_members=2))
-        before = [v.numpy() for v in ensemble.trainable_variables]
+        variables = [v for m in ensemble.members.values() for v in m.fitted_variables]
+        before = [v.numpy() for v in variables]
         settings = make_settings("ensemble", 3, 3, 2)
         nll = toy_regression.fit("ensemble", ensemble, settings, toy.load(0).train, tmp_path)
         assert nll > 0
-        for old, new in zip(before, ensemble.trainable_variables, strict=True):
+        for old, new in zip(before, variables, strict=True):
             assert (old != new.numpy()).any()
 
     def test_a_loss_that_is_not_finite_is_an_error(self, tmp_path):

@@ -38,14 +38,20 @@ tiny.two_logical_cpus()
 strategy = training.make_strategy("mirrored")
 keras.utils.set_random_seed(1)
 with strategy.scope():
-    method = tiny.method()
+    member = tiny.member()
 make_optimizer = functools.partial(training.FusedAdam, 1e-3, epsilon=1e-5)
 plan = training.Plan(1, 20, 3, steps_per_call=3)
 trainer = training.Trainer(
-    method, make_optimizer, tiny.examples(60), plan, tempfile.mkdtemp(), strategy
+    member,
+    tiny.NETWORK.likelihood,
+    make_optimizer,
+    tiny.examples(60),
+    plan,
+    tempfile.mkdtemp(),
+    strategy,
 )
 trainer.run()
-weights = [strategy.experimental_local_results(v.value) for v in method.trainable_variables]
+weights = [strategy.experimental_local_results(v.value) for v in member.fitted_variables]
 replicas = {f"{r}_{i:02}": w[r].numpy() for i, w in enumerate(weights) for r in (0, 1)}
 np.savez(sys.argv[2], updated_in_backward=len(trainer.optimizer._updated_in_backward), **replicas)
 """
@@ -57,24 +63,34 @@ def _trainer(directory, path, monkeypatch, epochs=1, init=1, **options):
     keras.utils.set_random_seed(init)
     plan = Plan(epochs, 20, 3, steps_per_call=3)
     make_optimizer = functools.partial(FusedAdam, LEARNING_RATE, epsilon=1e-5)
-    method = tiny.method(**options)
     return Trainer(
-        method, make_optimizer, tiny.examples(60), plan, directory, make_strategy("auto")
+        tiny.member(**options),
+        tiny.NETWORK.likelihood,
+        make_optimizer,
+        tiny.examples(60),
+        plan,
+        directory,
+        make_strategy("auto"),
     )
 
 
 def _weights(trainer):
-    return [v.numpy() for v in trainer.method.trainable_variables]
+    return [v.numpy() for v in trainer.model.fitted_variables]
 
 
 def _moments(trainer):
     return [v.numpy() for v in trainer.optimizer.variables]
 
 
+def _num_hypernetworks(trainer):
+    [wrapper] = trainer.model.generators
+    return len(wrapper.posterior.hypernetworks)
+
+
 def _uses_custom_ops(trainer):
     """Whether every output matrix of the hypernetworks was updated as the tape went back."""
     count = len(trainer.optimizer._updated_in_backward)
-    assert count in (0, len(trainer.method.hypernetworks))
+    assert count in (0, _num_hypernetworks(trainer))
     return count > 0
 
 
@@ -109,10 +125,10 @@ def test_three_steps_agree_under_two_devices(tmp_path, monkeypatch):
     for process in processes:
         output, _ = process.communicate(timeout=240)
         assert process.returncode == 0, output
-    for path, num_updated in zip(PATHS, (len(one.method.hypernetworks), 0), strict=True):
+    for path, num_updated in zip(PATHS, (_num_hypernetworks(one), 0), strict=True):
         arrays = dict(np.load(tmp_path / f"{path}.npz"))
         assert int(arrays["updated_in_backward"]) == num_updated
-        for i, variable in enumerate(one.method.trainable_variables):
+        for i, variable in enumerate(one.model.fitted_variables):
             replicas = [arrays[f"{replica}_{i:02}"] for replica in (0, 1)]
             np.testing.assert_array_equal(*replicas)
             np.testing.assert_allclose(replicas[0], variable.numpy(), **THREE_STEPS)

@@ -11,6 +11,8 @@ import pytest
 import tensorflow as tf
 import tiny
 
+from bayes_by_hypernet.models import BayesianModel
+from bayes_by_hypernet.posteriors.samplers import ModelSampler
 from bayes_by_hypernet.training import (
     FusedAdam,
     NonFiniteLossError,
@@ -36,13 +38,14 @@ def _trainer(directory, plan=PLAN, method="bbh", devices=None, examples=None, in
     strategy = tf.distribute.MirroredStrategy(devices) if devices else tf.distribute.get_strategy()
     examples = tiny.examples(60) if examples is None else examples
     with strategy.scope():
-        tiny_method = tiny.method(method, **options)
+        member = tiny.member(method, seed=plan.seed, **options)
     make_optimizer = functools.partial(FusedAdam, 1e-2, epsilon=1e-5)
-    return Trainer(tiny_method, make_optimizer, examples, plan, directory, strategy)
+    likelihood = tiny.NETWORK.likelihood
+    return Trainer(member, likelihood, make_optimizer, examples, plan, directory, strategy)
 
 
 def _weights(trainer):
-    return [v.numpy() for v in trainer.method.trainable_variables]
+    return [v.numpy() for v in trainer.model.fitted_variables]
 
 
 class TestResume:
@@ -85,7 +88,7 @@ class TestResume:
         path = trainer._checkpoints.save()
         sizes = [math.prod(shape) for _, shape in tf.train.list_variables(path)]
         # Besides: the step, the seconds, the learning rate and the like.
-        assert sum(sizes) - 3 * trainer.method.num_parameters < 20
+        assert sum(sizes) - 3 * trainer.model.num_parameters < 20
 
     def test_train_seconds_add_up_over_resumes(self, tmp_path):
         first = _trainer(tmp_path)
@@ -130,7 +133,7 @@ class TestDistribution:
     def test_replicas_hold_the_same_parameters(self, tmp_path, two_cpu_devices):
         trainer = _trainer(tmp_path, devices=two_cpu_devices)
         trainer.run()
-        for variable in trainer.method.trainable_variables:
+        for variable in trainer.model.fitted_variables:
             first, second = trainer.strategy.experimental_local_results(variable.value)
             np.testing.assert_array_equal(first.numpy(), second.numpy())
 
@@ -216,16 +219,36 @@ class TestObjective:
         first = {k: np.concatenate(r)[0] for k, r in rows.items()}
         assert first[1][1] != first[3][1]  # another NLL ...
         assert first[1][2] == first[3][2]  # ... of the same weight samples
-        method = trainer.method
+        model = trainer.model
         key = tf.constant([1, 2])
-        edges = method.edges(key)
+        parameters = model.sampled_parameters(key)
         images = tf.constant(tiny.examples(5).images)
-        labels = tf.constant(tiny.examples(5).labels)
-        logits = method.training_logits(images, labels, edges, key)
-        assert logits.shape == (3, 5, 3)
+        outputs = model.training_outputs(images, parameters, key)
+        assert [one.shape for one in outputs] == 3 * [(5, 3)]
+        sampler = ModelSampler(model)
         for i in range(3):
-            sample = {n: w[i] for n, w in zip(method.weight_names, edges, strict=True)}
-            np.testing.assert_allclose(logits[i], method.logits(images, sample), rtol=1e-5)
+            sample = {n: w[i] for n, w in zip(sampler.weight_names, parameters, strict=True)}
+            np.testing.assert_allclose(outputs[i], sampler.logits(images, sample), rtol=1e-5)
+
+    def test_losses_that_layers_add_are_part_of_the_loss(self, tmp_path):
+        """A weight decay of 0.5 on the kernels: the loss is the NLL plus half their squares."""
+        inputs = keras.Input(tiny.SHAPE)
+        decay = keras.regularizers.L2(0.5)
+        dense = keras.layers.Dense(3, kernel_regularizer=decay, name="dense")
+        member = BayesianModel(keras.Model(inputs, dense(keras.layers.Flatten()(inputs))))
+        trainer = Trainer(
+            member,
+            tiny.NETWORK.likelihood,
+            functools.partial(FusedAdam, 1e-2),
+            tiny.examples(60),
+            Plan(1, 10, 3, steps_per_call=1),
+            tmp_path,
+            tf.distribute.get_strategy(),
+        )
+        expected = 0.5 * float(tf.reduce_sum(dense.kernel.value**2))
+        terms = trainer.run_steps(iter(trainer.batches(0)), tf.constant(1, tf.int64)).numpy()[0]
+        np.testing.assert_allclose(terms[0] - terms[1], expected, rtol=1e-5)  # float32 sums
+        assert terms[2] == 0
 
 
 class TestFailure:
@@ -233,13 +256,13 @@ class TestFailure:
         examples = tiny.examples(60)
         plan = Plan(2, 10, 3, steps_per_call=6, checkpoint_minutes=0.0)
         trainer = _trainer(tmp_path, plan, examples=examples)
-        kl = trainer.method.kl
+        kl = trainer.model.kl
 
-        def broken_kl(edges, key):
+        def broken_kl(parameters, key):
             late = trainer.step.read_value() >= 8
-            return tf.where(late, np.float32("nan"), kl(edges, key))
+            return tf.where(late, np.float32("nan"), kl(parameters, key))
 
-        trainer.method.kl = broken_kl
+        trainer.model.kl = broken_kl
         with pytest.raises(NonFiniteLossError, match="Epoch 2, step 8: the term 'kl'.*ckpt-1"):
             trainer.run()
         again = _trainer(tmp_path, plan)

@@ -28,12 +28,19 @@ plan = training.Plan(10, 10, 3, steps_per_call=6)
 losses, variables = [], []
 for name, member in method.members.items():
     trainer = training.Trainer(
-        member, make_optimizer, tiny.examples(60), plan, tempfile.mkdtemp(), strategy, name
+        member,
+        method.likelihood,
+        make_optimizer,
+        tiny.examples(60),
+        plan,
+        tempfile.mkdtemp(),
+        strategy,
+        name,
     )
     losses += [[epoch["loss"] for epoch in trainer.run()]]
-    variables += member.trainable_variables
-if method.adversarial_kl:
-    variables += method.adversarial_kl.discriminator.trainable_variables
+    variables += member.fitted_variables
+    if member.estimator:
+        variables += member.estimator.auxiliary_variables
 copies = [strategy.experimental_local_results(v.value) for v in variables]
 equal = all((a.numpy() == b.numpy()).all() for a, b in copies)
 print(json.dumps({"losses": losses, "equal": equal}))

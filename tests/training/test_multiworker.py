@@ -21,13 +21,16 @@ strategy = training.make_strategy("auto")
 import tiny
 keras.utils.set_random_seed(1)
 with strategy.scope():
-    method = tiny.method()
+    member = tiny.member()
     make_optimizer = lambda: training.FusedAdam(1e-2, epsilon=1e-5)
 plan = training.Plan(1, 20, 3, steps_per_call=3)
-trainer = training.Trainer(method, make_optimizer, tiny.examples(60), plan, sys.argv[2], strategy)
+examples, likelihood = tiny.examples(60), tiny.NETWORK.likelihood
+trainer = training.Trainer(
+    member, likelihood, make_optimizer, examples, plan, sys.argv[2], strategy
+)
 trainer.run()
 training.wait_for_all(strategy)
-weights = {str(i): v.numpy() for i, v in enumerate(method.trainable_variables)}
+weights = {str(i): v.numpy() for i, v in enumerate(member.fitted_variables)}
 np.savez(sys.argv[3], replicas=strategy.num_replicas_in_sync, **weights)
 """
 

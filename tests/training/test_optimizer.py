@@ -210,7 +210,7 @@ def _recorded(num_steps):
 def _step(generator, optimizer, z, weight_gradient):
     """Returns the gradients of one step that ends in `apply_local`."""
     with tf.GradientTape() as tape:
-        weights = generator(z, multiply=optimizer.matmul)
+        weights = generator(z, matmul=optimizer.matmul)
     variables = generator.trainable_variables
     gradients = tape.gradient(
         weights, [v.value for v in variables], tf.cast(weight_gradient, weights.dtype)

@@ -1,4 +1,4 @@
-"""ResNet-32: its size, its units, and one forward pass whatever the family of layers."""
+"""ResNet-32: its size, its units, its shortcuts, and whose statistics it normalises by."""
 
 import math
 
@@ -7,62 +7,43 @@ import numpy as np
 import pytest
 import tiny
 
+from bayes_by_hypernet.draws import find_layers
 from bayes_by_hypernet.layers import STATISTICS, BatchNormalization
-from bayes_by_hypernet.noise import find_layers
 from bayes_by_hypernet.paper import networks
-from bayes_by_hypernet.paper.methods.keras_method import PointFamily
-from bayes_by_hypernet.paper.networks import RESNET32, GivenWeightsFamily
-from bayes_by_hypernet.paper.networks.resnet32 import _shortcut
+from bayes_by_hypernet.paper.networks import RESNET32
+from bayes_by_hypernet.paper.networks.resnet32 import PadChannels
+from bayes_by_hypernet.posteriors.selection import select
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 24, 24, 3)).astype(np.float32)
 
 
-class _Recorder(tiny.DropoutRecorder):
-    """Notes each convolution's strides too."""
-
-    def __init__(self):
-        super().__init__()
-        self.strides = {}
-
-    def conv2d(self, inputs, filters, kernel_size, strides=1, padding="valid", name=None):
-        self.strides[name] = strides
-        return super().conv2d(inputs, filters, kernel_size, strides, padding, name)
-
-
 class TestResNet32:
     def test_number_of_weights_and_layers(self):
-        family = GivenWeightsFamily()
-        model = RESNET32.build(family, family.weight_inputs)
-        assert sum(map(math.prod, family.weight_shapes)) == 462_693
-        kernels = [name for name in family.weight_names if name.endswith("kernel")]
+        model = RESNET32.build()
+        weights = select(model)  # those of normalisations are points
+        assert sum(math.prod(v.shape) for v in weights.values()) == 462_693
+        kernels = [name for name in weights if name.endswith("kernel")]
         assert len(kernels) == 32 and kernels[0] == "conv_1/kernel" and "dense" in kernels[-1]
         assert len(find_layers(model, BatchNormalization)) == 31  # two a unit, and the last one
         assert model.output_shape == (None, 5)
 
-    def test_points_and_given_weights_agree(self):
-        points, family = RESNET32.build(PointFamily()), GivenWeightsFamily()
-        given = RESNET32.build(family, family.weight_inputs)
-        weights = {v.path: v.numpy() for v in points.trainable_variables}
-        outputs = given([IMAGES, *(weights[name] for name in family.weight_names)])
-        expected = points(IMAGES)
-        assert np.std(expected) > 0.1
-        np.testing.assert_allclose(outputs, expected, rtol=1e-3, atol=1e-4)
-
     def test_units(self):
-        family = _Recorder()
-        RESNET32.build(family)
-        halving = [name for name, strides in family.strides.items() if strides == 2]
+        model = RESNET32.build(dropout=True)
+        convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+        assert len(convolutions) == 31
+        halving = [layer.name for layer in convolutions if layer.strides != (1, 1)]
         assert halving == ["stage_2_unit_1_conv_1", "stage_3_unit_1_conv_1"]
         sizes = {1: (24, 24, 16), 2: (12, 12, 32), 3: (6, 6, 64)}
-        assert family.dropped == {
+        assert tiny.dropped(model) == {
             f"stage_{stage}_unit_{unit}_dropout": sizes[stage]
             for stage in (1, 2, 3)
             for unit in range(1, 6)
         }
+        assert not tiny.dropped(RESNET32.build())
 
     def test_units_without_residual_leave_the_shortcut(self):
         """With every convolution of the units at zero, only the shortcuts are left."""
-        model = RESNET32.build(PointFamily())
+        model = RESNET32.build()
         for variable in model.trainable_variables:
             if "_conv_2/" in variable.path:
                 variable.assign(keras.ops.zeros_like(variable))
@@ -73,7 +54,7 @@ class TestResNet32:
         np.testing.assert_allclose(last, expected, atol=1e-5)
 
     def test_a_normalisation_stands_before_the_last_relu(self):
-        model = RESNET32.build(PointFamily())
+        model = RESNET32.build()
         kinds = [type(layer) for layer in model.layers[-4:]]
         layers = keras.layers
         assert kinds == [
@@ -87,22 +68,25 @@ class TestResNet32:
 class TestShortcut:
     def test_averages_and_pads_channels_on_both_sides(self):
         x = np.arange(2 * 4 * 4 * 3, dtype=np.float32).reshape(2, 4, 4, 3)
-        outputs = np.asarray(_shortcut(keras.ops.convert_to_tensor(x), 6))
+        pooled = keras.layers.AveragePooling2D(2, padding="same")(x)
+        outputs = np.asarray(PadChannels(6)(pooled))
         assert outputs.shape == (2, 2, 2, 6)
         np.testing.assert_array_equal(outputs[..., [0, 4, 5]], 0)
         np.testing.assert_allclose(outputs[0, 0, 0, 1:4], x[0, :2, :2].mean(axis=(0, 1)))
+
+    def test_a_saved_network_computes_the_same(self, tmp_path):
+        model = RESNET32.build()
+        model.save(tmp_path / "resnet.keras")
+        loaded = keras.saving.load_model(tmp_path / "resnet.keras")
+        np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-5)
 
 
 class TestBatchNorm:
     @pytest.mark.parametrize("statistics", STATISTICS)
     def test_is_chosen_by_name(self, statistics):
-        model = networks.get("resnet32", statistics).build(PointFamily())
+        model = networks.get("resnet32", statistics).build()
         found = find_layers(model, BatchNormalization)
         assert {layer.statistics for layer in found} == {statistics}
-
-    def test_batches_are_of_the_size_of_training_where_answers_depend_on_them(self):
-        sizes = {s: networks.get("resnet32", s).prediction_batch_size for s in STATISTICS}
-        assert sizes == {"instance": None, "batch": 100, "moving": None}
 
     def test_means_nothing_to_lenet(self):
         with pytest.raises(ValueError, match="`batch_norm`.*'lenet'.*'batch'"):
