@@ -1,16 +1,12 @@
 """Attacks on a posterior predictive, and what they leave of it (paper, Section 3.1; Fig. 3, 4)."""
 
-import abc
-import dataclasses
 import math
-from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
 
 from bayes_by_hypernet import metrics, perturbations, randomness
 from bayes_by_hypernet.prediction import (
-    Predictor,
     as_sampler,
     check_inputs,
     samples_per_chunk,
@@ -20,7 +16,6 @@ from bayes_by_hypernet.prediction import (
 
 AVERAGES = ("examples", "gradients")
 NUM_SAMPLES = 100  # paper, Section 3.1
-SEED = 42  # authors' code
 BATCH_SIZE = 250  # inputs whose gradients are taken at once
 
 
@@ -63,13 +58,13 @@ def fast_sign_attack(
         ValueError: If an argument is out of range, or `x` and `y` do not fit.
         InvalidArgumentError: If a label is none of the model's classes.
     """
-    _check_epsilon(epsilon)
+    check_epsilon(epsilon)
     if clip is not None and not clip[0] < clip[1]:
         raise ValueError(
             f"Argument `clip` must be a least and a larger value, or None. Received: clip={clip}"
         )
     direction = fast_sign_direction(model, x, y, num_samples, average, from_logits, seed)
-    return _perturbed(x, epsilon, direction, clip)
+    return perturbed(x, epsilon, direction, clip)
 
 
 def fast_sign_direction(
@@ -80,192 +75,14 @@ def fast_sign_direction(
         raise ValueError(
             f"Argument `average` must be one of {AVERAGES}. Received: average={average!r}"
         )
-    x, y = _checked(model, x, y, num_samples)
+    x, y = checked(model, x, y, num_samples)
     key = randomness.fresh_key() if seed is None else randomness.seed_key(seed)
     if average == "examples":
-        return _Gradients(model, from_logits, tf.sign)(x, y, num_samples, key)
-    return np.sign(_Gradients(model, from_logits)(x, y, num_samples, key))
+        return LossGradients(model, from_logits, tf.sign)(x, y, num_samples, key)
+    return np.sign(LossGradients(model, from_logits)(x, y, num_samples, key))
 
 
-@dataclasses.dataclass(frozen=True)
-class Attack(abc.ABC):
-    """An attack, and the settings that decide what it leaves of a run's predictions.
-
-    Class attributes:
-        name: As launchers say it.
-
-    Attributes:
-        epsilons: Numbers, at least 0, in units of the network's inputs.
-        num_samples: Posterior samples of the attack.
-        num_images: How many images are attacked: the first of the test set.
-        clip_adversarial: Whether adversarial inputs are clipped to the range of valid ones.
-        seed: Of everything random.
-    """
-
-    epsilons: tuple
-    num_samples: int
-    num_images: int = 1000  # paper, Section 3.1
-    clip_adversarial: bool = False
-    seed: int = SEED
-    name: ClassVar[str]
-
-    def __post_init__(self):
-        if not self.epsilons:
-            raise ValueError("Argument `epsilons` must hold at least one number. Received: none")
-        for epsilon in self.epsilons:
-            _check_epsilon(epsilon)
-
-    @property
-    def settings(self):
-        """Dict of all that decides the numbers of a run under this attack, besides the run."""
-        return {"attack": self.name, **dataclasses.asdict(self)}
-
-    @property
-    def record_name(self):
-        """Name, without suffix, of the file in a run directory that holds those numbers."""
-        return f"adversarial_{self.name}"
-
-    @abc.abstractmethod
-    def inputs(self, model, x, y, clip=None):
-        """Yields the adversarial inputs of each epsilon; arguments as for `fast_sign_attack`."""
-
-    def curve(self, posterior, test):
-        """Attacks a run and predicts what comes out (Fig. 3 and 4).
-
-        Predictions take as many posterior samples as the run's own, and not those of the attack.
-
-        Args:
-            posterior: `Posterior`.
-            test: `Examples`, stored images.
-
-        Yields:
-            Dict for each epsilon: `epsilon`, `accuracy`, and `relative_entropy`, the mean
-            predictive entropy divided by log C.
-
-        Raises:
-            ValueError: If there are fewer images than asked for, or the range of valid inputs is
-                asked for and there is none.
-        """
-        config, clip = posterior.config, None
-        if not 1 <= self.num_images <= len(test):
-            raise ValueError(
-                f"Argument `num_images` must be between 1 and {len(test)}, the number of test "
-                f"images. Received: num_images={self.num_images}"
-            )
-        if self.clip_adversarial:
-            if config.pipeline.prepare is not None:
-                raise ValueError(
-                    "Argument `clip_adversarial` must be False where images are standardised, "
-                    "each by its own mean and deviation: their inputs have no common range. "
-                    "Received: clip_adversarial=True"
-                )
-            clip = config.pipeline.served_range
-        x = config.pipeline.inputs(test.images[: self.num_images])
-        y = test.labels[: self.num_images]
-        predictor = Predictor(posterior)
-        num_samples = sufficient_samples(posterior, config.num_predictive_samples)
-        key = randomness.fold_in(randomness.seed_key(self.seed), "evaluation")
-        attacked = self.inputs(posterior, x, y, clip)
-        for epsilon, inputs in zip(self.epsilons, attacked, strict=True):
-            (mean, _), _ = predictor(inputs, num_samples, key)
-            yield {
-                "epsilon": epsilon,
-                "accuracy": (100 - metrics.error_percent(mean, y)) / 100,
-                "relative_entropy": 1 - metrics.entropy_auc(mean),
-            }
-
-
-@dataclasses.dataclass(frozen=True)
-class FastSign(Attack):
-    """The fast sign method, see `fast_sign_attack`; its gradients serve every epsilon.
-
-    Attributes:
-        average: `"examples"` or `"gradients"`.
-    """
-
-    epsilons: tuple = tuple(k / 20 for k in range(9))  # 0 to 0.4, Fig. 3 and 4
-    num_samples: int = NUM_SAMPLES
-    average: str = "examples"
-    name: ClassVar[str] = "fast_sign"
-
-    @property
-    def record_name(self):
-        return f"{super().record_name}_{self.average}"
-
-    def inputs(self, model, x, y, clip=None):
-        direction = fast_sign_direction(model, x, y, self.num_samples, self.average, seed=self.seed)
-        for epsilon in self.epsilons:
-            yield _perturbed(x, epsilon, direction, clip)
-
-
-@dataclasses.dataclass(frozen=True)
-class ProjectedGradient(Attack):
-    """Projected gradient descent (Madry et al., 2018), stronger than one step by the sign.
-
-    Starts at random within epsilon of the input. Each step goes by the sign of the loss's mean
-    gradient over posterior samples, `2.5 * epsilon / num_steps` far, and stays within epsilon. All
-    steps use the same posterior samples.
-
-    Attributes:
-        num_steps: Integer, at least 1.
-    """
-
-    epsilons: tuple = (0.1, 0.2, 0.3)
-    num_samples: int = 10
-    num_steps: int = 10
-    name: ClassVar[str] = "projected_gradient"
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.num_steps < 1:
-            raise ValueError(
-                f"Argument `num_steps` must be at least 1. Received: num_steps={self.num_steps}"
-            )
-
-    def inputs(self, model, x, y, clip=None):
-        x, y = _checked(model, x, y, self.num_samples)
-        key = randomness.seed_key(self.seed)
-        gradients = _Gradients(model)
-
-        def gradient(inputs):
-            return gradients(inputs.numpy(), y, self.num_samples, key)
-
-        offset = tf.random.stateless_uniform(x.shape, randomness.fold_in(key, "start"), -1.0, 1.0)
-        for epsilon in self.epsilons:
-            step_size = 2.5 * epsilon / self.num_steps
-            start = x + epsilon * offset
-            yield perturbations.projected_gradient(
-                tf.constant(x), epsilon, gradient, self.num_steps, step_size, start, clip
-            ).numpy()
-
-
-ATTACKS = {attack.name: attack for attack in (FastSign, ProjectedGradient)}
-
-
-_TITLES = {
-    FastSign.name: "Fast sign method, average of {average}",
-    ProjectedGradient.name: "Projected gradient descent, {num_steps} steps",
-}
-
-
-def title(settings: dict) -> str:
-    """Returns an attack in words, from `Attack.settings`."""
-    return _TITLES[settings["attack"]].format_map(settings)
-
-
-def make(name: str, **settings) -> Attack:
-    """Returns the attack called `name` in `ATTACKS`; ValueError if it has no such setting."""
-    allowed = [field.name for field in dataclasses.fields(ATTACKS[name])]
-    for setting, value in settings.items():
-        if setting not in allowed:
-            raise ValueError(
-                f"Argument `{setting}` has no meaning for attack={name!r}, whose settings are "
-                f"{allowed}. Received: {setting}={value!r}"
-            )
-    return ATTACKS[name](**settings)
-
-
-class _Gradients:
+class LossGradients:
     """Means over posterior samples of a function of the loss's gradients, batch by batch."""
 
     def __init__(self, model, from_logits=True, function=tf.identity):
@@ -301,19 +118,22 @@ class _Gradients:
         return sum_over_samples(of_sample, x, draws, num_samples)[0]
 
 
-def _perturbed(x, epsilon, direction, clip):
+def perturbed(x, epsilon, direction, clip):
+    """Returns `x + epsilon * direction`, clipped to a range where one is given."""
     moved = np.asarray(x, np.float32) + np.float32(epsilon) * direction
     return moved if clip is None else np.clip(moved, *clip)
 
 
-def _check_epsilon(epsilon):
+def check_epsilon(epsilon):
+    """Raises a ValueError unless epsilon is a finite number of at least 0."""
     if not 0 <= epsilon < math.inf:
         raise ValueError(
             f"Argument `epsilon` must be finite and at least 0. Received: epsilon={epsilon}"
         )
 
 
-def _checked(model, x, y, num_samples):
+def checked(model, x, y, num_samples):
+    """Returns inputs and labels as arrays; ValueError where they do not fit the model."""
     x, y = np.asarray(x, np.float32), np.asarray(y)
     check_inputs(x, as_sampler(model), num_samples)
     if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):

@@ -39,7 +39,7 @@ from bayes_by_hypernet.models import bayesify
 from bayes_by_hypernet.paper import configuration, methods, networks, protocols
 from bayes_by_hypernet.paper.tables.paper import DATA, PAPER_ROWS
 from bayes_by_hypernet.paper.tables.runs import rows_of
-from bayes_by_hypernet.training import FusedAdam, Plan, Trainer
+from bayes_by_hypernet.training import FusedAdam, TrainConfig, Trainer
 
 
 def parse_arguments():
@@ -105,7 +105,7 @@ def make_trainer(config, optimizer=FusedAdam, kl=None):
         for wrapper in member.generators:
             wrapper.posterior.kl_estimator = kl
     # Long enough for every repetition; a step far from the start has no annealing left.
-    plan = Plan(10**6, config.batch_size, config.seed, 0, 0)
+    plan = TrainConfig(10**6, config.batch_size, config.seed, 0, 0)
     make_optimizer = functools.partial(
         optimizer, config.learning_rate, epsilon=protocols.ADAM_EPSILON
     )

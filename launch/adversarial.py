@@ -13,9 +13,9 @@ import console
 import data_flags
 from absl import app, flags
 
-from bayes_by_hypernet import attacks, training
-from bayes_by_hypernet.paper import figures, tables
-from bayes_by_hypernet.paper.robustness import attack_run
+from bayes_by_hypernet import training
+from bayes_by_hypernet.paper import attacks, figures, tables
+from bayes_by_hypernet.paper.attacks import attack_run
 
 flags.adopt_module_key_flags(data_flags)
 RUN = flags.DEFINE_list("run", None, "Directories of finished runs.", required=True)

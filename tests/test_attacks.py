@@ -13,6 +13,7 @@ import bayes_by_hypernet as bbh
 from bayes_by_hypernet import attacks, randomness
 from bayes_by_hypernet.data import Examples
 from bayes_by_hypernet.data.pipeline import PIPELINES, Pipeline
+from bayes_by_hypernet.paper import attacks as attack_runs
 from bayes_by_hypernet.paper.posterior import Posterior
 
 EPSILON = 0.1
@@ -235,7 +236,7 @@ class TestFastSign:
     @pytest.mark.parametrize("average", attacks.AVERAGES)
     def test_equals_separate_attacks(self, average):
         posterior, epsilons = _posterior(), (0.0, 0.05, 0.3)
-        attack = attacks.FastSign(epsilons, num_samples=3, average=average, seed=7)
+        attack = attack_runs.FastSign(epsilons, num_samples=3, average=average, seed=7)
         together = list(attack.inputs(posterior, IMAGES, LABELS, clip=(0, 1)))
         for epsilon, moved in zip(epsilons, together, strict=True):
             alone = bbh.fast_sign_attack(
@@ -249,14 +250,14 @@ class TestProjectedGradient:
         kernels = np.random.default_rng(0).normal(size=(1, 4, 2))
         model, x = _Linear(kernels), np.zeros((3, 4), np.float32)
         y = np.array([0, 1, 1])
-        attack = attacks.ProjectedGradient(epsilons=(0.1, 0.4), seed=1)
+        attack = attack_runs.ProjectedGradient(epsilons=(0.1, 0.4), seed=1)
         for epsilon, moved in zip(attack.epsilons, attack.inputs(model, x, y), strict=True):
             one_step = bbh.fast_sign_attack(model, x, y, epsilon)
             np.testing.assert_allclose(moved, one_step, atol=1e-6)
 
     def test_stays_within_epsilon_and_raises_the_loss_more_than_one_step(self):
         model, x, y = _linear_case(scale=2.0)
-        [moved] = attacks.ProjectedGradient((1.0,), num_steps=40).inputs(model, x, y)
+        [moved] = attack_runs.ProjectedGradient((1.0,), num_steps=40).inputs(model, x, y)
         one_step = bbh.fast_sign_attack(model, x, y, 1.0, average="gradients")
         assert np.abs(moved - x).max() <= 1 + 1e-6
 
@@ -267,7 +268,7 @@ class TestProjectedGradient:
         assert loss(moved) >= loss(one_step) > loss(x)
 
     def test_stays_within_the_range_of_valid_inputs(self):
-        attack = attacks.ProjectedGradient((0.3,), num_samples=2, num_steps=3)
+        attack = attack_runs.ProjectedGradient((0.3,), num_samples=2, num_steps=3)
         [moved] = attack.inputs(_posterior(), IMAGES, LABELS, clip=(0, 1))
         assert moved.min() == 0 and moved.max() == 1
         assert np.abs(moved - IMAGES).max() <= 0.3 + 1e-6
@@ -276,7 +277,7 @@ class TestProjectedGradient:
         posterior = _posterior()
 
         def moved(seed):
-            attack = attacks.ProjectedGradient((0.0, 0.1), 2, num_steps=1, seed=seed)
+            attack = attack_runs.ProjectedGradient((0.0, 0.1), 2, num_steps=1, seed=seed)
             return list(attack.inputs(posterior, IMAGES, LABELS))
 
         first, again, other = moved(1), moved(1), moved(2)
@@ -289,7 +290,7 @@ class TestCurve:
     @pytest.mark.parametrize("clip", [False, True])
     def test_measures_the_predictions_under_attack(self, clip):
         posterior = _posterior("map")
-        attack = attacks.FastSign((0.0, 0.5), num_images=10, clip_adversarial=clip)
+        attack = attack_runs.FastSign((0.0, 0.5), num_images=10, clip_adversarial=clip)
         points = list(attack.curve(posterior, Examples(IMAGES, LABELS)))
         assert [point["epsilon"] for point in points] == [0.0, 0.5]
         for point in points:
@@ -302,7 +303,7 @@ class TestCurve:
             np.testing.assert_allclose(point["relative_entropy"], entropy, rtol=1e-5)
         assert points[0]["relative_entropy"] != points[1]["relative_entropy"]
 
-    @pytest.mark.parametrize("name", attacks.ATTACKS)
+    @pytest.mark.parametrize("name", attack_runs.ATTACKS)
     def test_predicts_with_other_samples_than_the_attacks(self, monkeypatch, name):
         posterior, drawn = _posterior(), []
         draw = posterior.draw
@@ -313,14 +314,14 @@ class TestCurve:
             return draw(num_samples, key)
 
         monkeypatch.setattr(posterior, "draw", spy)
-        attack = attacks.make(name, epsilons=(0.1, 0.2), num_samples=2, num_images=5)
+        attack = attack_runs.make(name, epsilons=(0.1, 0.2), num_samples=2, num_images=5)
         list(attack.curve(posterior, Examples(IMAGES, LABELS)))
         counts, *keys = zip(*set(drawn), strict=True)  # of both epsilons
         assert sorted(counts) == [2, 3]  # of the attack, and of every prediction of this run
         assert len(set(zip(*keys, strict=True))) == 2
 
     def test_takes_the_inputs_of_the_runs_pipeline(self):
-        posterior, attack = _posterior("map"), attacks.FastSign((0.3,), num_images=12)
+        posterior, attack = _posterior("map"), attack_runs.FastSign((0.3,), num_images=12)
         [expected] = attack.curve(posterior, Examples(IMAGES, LABELS))
         negatives = Pipeline(tiny.SHAPE, lambda images: tf.constant(1 - images))
         posterior.config = _config(pipeline=negatives)
@@ -334,27 +335,27 @@ class TestCurve:
     def test_of_saturated_predictions(self):
         model = _Linear([[[1e5, 0, 0], [0, 1e5, 0], [0, 0, 1e5]]])
         test = Examples(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
-        attack = attacks.FastSign((0.0, 0.2), num_images=3)
+        attack = attack_runs.FastSign((0.0, 0.2), num_images=3)
         for point in attack.curve(model, test):
             assert point["accuracy"] == pytest.approx(2 / 3) and point["relative_entropy"] == 0
 
     @pytest.mark.parametrize("num_images", [0, 13])
     def test_more_images_than_there_are(self, num_images):
-        attack = attacks.FastSign(num_images=num_images)
+        attack = attack_runs.FastSign(num_images=num_images)
         with pytest.raises(ValueError, match=f"between 1 and 12.*num_images={num_images}"):
             next(attack.curve(_posterior(), Examples(IMAGES, LABELS)))
 
     def test_standardised_inputs_have_no_range(self):
         posterior = _posterior()
         posterior.config = _config(pipeline=PIPELINES["cifar5"])
-        attack = attacks.FastSign(num_images=5, clip_adversarial=True)
+        attack = attack_runs.FastSign(num_images=5, clip_adversarial=True)
         with pytest.raises(ValueError, match="`clip_adversarial`.*no common range"):
             next(attack.curve(posterior, Examples(IMAGES, LABELS)))
 
 
 class TestSettings:
     def test_are_all_that_decides_the_numbers(self):
-        attack = attacks.make("fast_sign", average="gradients", epsilons=(0.5,))
+        attack = attack_runs.make("fast_sign", average="gradients", epsilons=(0.5,))
         assert attack.record_name == "adversarial_fast_sign_gradients"
         assert attack.settings == {
             "attack": "fast_sign",
@@ -365,13 +366,13 @@ class TestSettings:
             "seed": 42,
             "average": "gradients",
         }
-        other = attacks.make("projected_gradient")
+        other = attack_runs.make("projected_gradient")
         assert other.record_name == "adversarial_projected_gradient"
         assert (other.epsilons, other.num_samples, other.num_steps) == ((0.1, 0.2, 0.3), 10, 10)
 
     def test_the_papers_epsilons(self):
         expected = (0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
-        assert attacks.FastSign().epsilons == expected
+        assert attack_runs.FastSign().epsilons == expected
 
     @pytest.mark.parametrize(
         "name, settings, message",
@@ -385,4 +386,4 @@ class TestSettings:
     )
     def test_that_are_not_allowed(self, name, settings, message):
         with pytest.raises(ValueError, match=message):
-            attacks.make(name, **settings)
+            attack_runs.make(name, **settings)

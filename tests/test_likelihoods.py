@@ -9,7 +9,7 @@ from scipy import integrate, special, stats
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.likelihoods import Categorical, Gaussian
 from bayes_by_hypernet.paper.networks import TOY
-from bayes_by_hypernet.training import FusedAdam, Plan, Trainer, objective
+from bayes_by_hypernet.training import FusedAdam, TrainConfig, Trainer, objective
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 2, (3, 5, 4))
@@ -75,7 +75,7 @@ def test_the_loop_averages_log_likelihoods_over_samples_and_examples(tmp_path):
         Categorical(),
         FusedAdam,
         examples,
-        Plan(1, 4, 3, steps_per_call=1),
+        TrainConfig(1, 4, 3, steps_per_call=1),
         tmp_path,
         tf.distribute.get_strategy(),
     )

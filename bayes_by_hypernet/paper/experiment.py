@@ -20,7 +20,7 @@ from bayes_by_hypernet.prediction import Predictor, categorical_prediction, suff
 from bayes_by_hypernet.training import (
     FusedAdam,
     NonFiniteLossError,
-    Plan,
+    TrainConfig,
     Trainer,
     is_chief,
     wait_for_all,
@@ -71,7 +71,7 @@ def run(
         return directory.results
     dataset = load_data()
     fingerprint = dataset.fingerprint()
-    directory.claim(fingerprint)
+    directory.initialize(fingerprint)
     with strategy.scope():
         keras.utils.set_random_seed(config.seed)
         method = config.make_method()
@@ -156,7 +156,7 @@ def make_trainer(
     train = dataset.train
     if config.max_train_examples:
         train = Examples(*(a[: config.max_train_examples] for a in (train.images, train.labels)))
-    plan = Plan(
+    plan = TrainConfig(
         config.epochs,
         config.batch_size,
         randomness.derived_seed(config.seed, name),

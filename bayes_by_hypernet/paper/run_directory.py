@@ -24,7 +24,7 @@ class RunDirectoryError(ValueError):
 class RunDirectory:
     """The folder of a run, new or to be resumed.
 
-    Making one only looks; `claim` writes, once the data are there.
+    Making one only looks; `initialize` writes, once the data are there.
 
     Args:
         path: The folder.
@@ -47,7 +47,7 @@ class RunDirectory:
         if not overwrite:
             self._check_owner()
 
-    def claim(self, fingerprint):
+    def initialize(self, fingerprint):
         """Enters configuration and data, after deleting another run's files with `overwrite`.
 
         Args:
@@ -72,7 +72,7 @@ class RunDirectory:
 
     @property
     def results(self):
-        """The results of a finished run, or None; None with `overwrite` before `claim`."""
+        """The results of a finished run, or None; None with `overwrite` before `initialize`."""
         path = self.path / RESULTS_FILE
         if self._overwrite or not path.exists():
             return None

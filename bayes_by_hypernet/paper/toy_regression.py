@@ -18,7 +18,7 @@ from bayes_by_hypernet.data import toy
 from bayes_by_hypernet.paper import methods, protocols
 from bayes_by_hypernet.paper.networks import TOY
 from bayes_by_hypernet.paper.run_directory import write_json
-from bayes_by_hypernet.training import FusedAdam, NonFiniteLossError, Plan, Trainer
+from bayes_by_hypernet.training import FusedAdam, NonFiniteLossError, TrainConfig, Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ def fit(name, method, settings, train, directory):
         FusedAdam, settings["learning_rate"], epsilon=protocols.ADAM_EPSILON
     )
     for member_name, member in method.members.items():
-        plan = Plan(
+        plan = TrainConfig(
             num_steps,  # An epoch is one step: the batch is full.
             len(train),
             randomness.derived_seed(settings["seed"], member_name),

@@ -1,7 +1,7 @@
 """Training: the objective, the optimiser, the loop under tf.distribute, checkpoints."""
 
 from bayes_by_hypernet.training.checkpoints import CheckpointError
-from bayes_by_hypernet.training.loop import Plan, Trainer
+from bayes_by_hypernet.training.loop import TrainConfig, Trainer
 from bayes_by_hypernet.training.objective import NonFiniteLossError, Terms
 from bayes_by_hypernet.training.optimizer import FusedAdam
 from bayes_by_hypernet.training.strategy import STRATEGIES, is_chief, make_strategy, wait_for_all
@@ -15,7 +15,7 @@ __all__ = [
     "CheckpointError",
     "FusedAdam",
     "NonFiniteLossError",
-    "Plan",
+    "TrainConfig",
     "Terms",
     "Trainer",
     "is_chief",

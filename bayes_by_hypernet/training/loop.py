@@ -24,7 +24,7 @@ WARM_UP_CALLS = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class TrainConfig:
     """How long and how to train.
 
     Attributes:
@@ -59,7 +59,7 @@ class Trainer:
         likelihood: Of the labels given its outputs, see `likelihoods`.
         make_optimizer: Function that returns a `FusedAdam`, one for each network to be trained.
         examples: Training `Examples`.
-        plan: `Plan`.
+        plan: `TrainConfig`.
         directory: Run directory.
         strategy: `tf.distribute.Strategy`.
         name: Of the model among its ensemble; its files in the run directory carry it.

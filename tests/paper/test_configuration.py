@@ -115,7 +115,7 @@ class TestResolve:
 
 def _claimed(path, config, fingerprint, **options):
     directory = RunDirectory(path, config, **options)
-    directory.claim(fingerprint)
+    directory.initialize(fingerprint)
     return directory
 
 

@@ -108,7 +108,7 @@ class TestEnsemble:
 
     def test_before_the_last_is_trained_the_others_can_be_loaded(self, tmp_path, monkeypatch):
         config = tiny.config("ensemble")
-        RunDirectory(tmp_path, config).claim("data")
+        RunDirectory(tmp_path, config).initialize("data")
         with pytest.raises(FileNotFoundError, match="no checkpoint yet"):
             bbh.load(tmp_path)
         method = config.make_method()
@@ -247,6 +247,6 @@ class TestLoad:
 
     def test_a_run_without_a_checkpoint_says_so(self, tmp_path):
 
-        RunDirectory(tmp_path, tiny.config()).claim("data")
+        RunDirectory(tmp_path, tiny.config()).initialize("data")
         with pytest.raises(FileNotFoundError, match="no checkpoint yet"):
             bbh.load(tmp_path)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny
 
-from bayes_by_hypernet.training import FusedAdam, Plan, Trainer, make_strategy
+from bayes_by_hypernet.training import FusedAdam, TrainConfig, Trainer, make_strategy
 
 pytestmark = pytest.mark.usefixtures("cpp_operations")
 
@@ -40,7 +40,7 @@ keras.utils.set_random_seed(1)
 with strategy.scope():
     member = tiny.member()
 make_optimizer = functools.partial(training.FusedAdam, 1e-3, epsilon=1e-5)
-plan = training.Plan(1, 20, 3, steps_per_call=3)
+plan = training.TrainConfig(1, 20, 3, steps_per_call=3)
 trainer = training.Trainer(
     member,
     tiny.NETWORK.likelihood,
@@ -61,7 +61,7 @@ def _trainer(directory, path, monkeypatch, epochs=1, init=1, **options):
     """A trainer that is to run while `path` is chosen: three steps an epoch."""
     monkeypatch.setenv("BBH_CPP_OPS", path)
     keras.utils.set_random_seed(init)
-    plan = Plan(epochs, 20, 3, steps_per_call=3)
+    plan = TrainConfig(epochs, 20, 3, steps_per_call=3)
     make_optimizer = functools.partial(FusedAdam, LEARNING_RATE, epsilon=1e-5)
     return Trainer(
         tiny.member(**options),

@@ -16,14 +16,14 @@ from bayes_by_hypernet.posteriors.samplers import ModelSampler
 from bayes_by_hypernet.training import (
     FusedAdam,
     NonFiniteLossError,
-    Plan,
+    TrainConfig,
     Trainer,
     make_strategy,
 )
 from bayes_by_hypernet.training.batches import training_batches
 from bayes_by_hypernet.training.checkpoints import CheckpointError
 
-PLAN = Plan(
+PLAN = TrainConfig(
     epochs=4,
     batch_size=10,
     seed=3,
@@ -101,7 +101,7 @@ class TestResume:
         assert float(second.train_seconds.numpy()) == seconds
 
     def test_falls_back_from_a_damaged_checkpoint(self, tmp_path, caplog):
-        first = _trainer(tmp_path, Plan(2, 10, 3, steps_per_call=6, checkpoint_minutes=0.0))
+        first = _trainer(tmp_path, TrainConfig(2, 10, 3, steps_per_call=6, checkpoint_minutes=0.0))
         first.run()
         newest, before = sorted((tmp_path / "checkpoints").glob("*.data-*"), reverse=True)
         newest.write_bytes(newest.read_bytes()[:100])  # half-written
@@ -121,7 +121,9 @@ class TestDistribution:
         "options", [{"noise": "shared"}, {"noise": "independent"}, {"architecture": "single"}]
     )
     def test_mirrored_equals_one_device_over_three_steps(self, tmp_path, two_cpu_devices, options):
-        plan = Plan(1, 20, 3, steps_per_call=3)  # three steps: rounding grows with 1 / distance
+        plan = TrainConfig(
+            1, 20, 3, steps_per_call=3
+        )  # three steps: rounding grows with 1 / distance
         one = _trainer(tmp_path / "one", plan, **options)
         two = _trainer(tmp_path / "two", plan, devices=two_cpu_devices, **options)
         assert two.strategy.num_replicas_in_sync == 2
@@ -151,7 +153,7 @@ class TestDistribution:
 
     def test_batch_size_must_be_divisible_by_the_replicas(self, tmp_path, two_cpu_devices):
         with pytest.raises(ValueError, match="`batch_size` must be divisible.* batch_size=15"):
-            _trainer(tmp_path, Plan(1, 15, 3), devices=two_cpu_devices).run()
+            _trainer(tmp_path, TrainConfig(1, 15, 3), devices=two_cpu_devices).run()
 
     def test_strategies(self, monkeypatch):
         assert make_strategy("auto").num_replicas_in_sync == 1
@@ -200,7 +202,7 @@ class TestObjective:
         assert list((tmp_path / "tensorboard").iterdir())
 
     def test_the_kl_is_scaled_by_annealing_temperature_and_examples(self, tmp_path):
-        plan = Plan(1, 10, 3, 0.0, 1.0, temperature=0.5, steps_per_call=6)
+        plan = TrainConfig(1, 10, 3, 0.0, 1.0, temperature=0.5, steps_per_call=6)
         trainer = _trainer(tmp_path, plan)
         rows = []
         _spy(trainer, rows.append)
@@ -241,7 +243,7 @@ class TestObjective:
             tiny.NETWORK.likelihood,
             functools.partial(FusedAdam, 1e-2),
             tiny.examples(60),
-            Plan(1, 10, 3, steps_per_call=1),
+            TrainConfig(1, 10, 3, steps_per_call=1),
             tmp_path,
             tf.distribute.get_strategy(),
         )
@@ -254,7 +256,7 @@ class TestObjective:
 class TestFailure:
     def test_a_broken_loss_names_epoch_step_and_term_and_keeps_the_last_checkpoint(self, tmp_path):
         examples = tiny.examples(60)
-        plan = Plan(2, 10, 3, steps_per_call=6, checkpoint_minutes=0.0)
+        plan = TrainConfig(2, 10, 3, steps_per_call=6, checkpoint_minutes=0.0)
         trainer = _trainer(tmp_path, plan, examples=examples)
         kl = trainer.model.kl
 
@@ -271,7 +273,7 @@ class TestFailure:
         assert all(np.isfinite(w).all() for w in _weights(again))
 
     def test_parameters_that_an_update_broke_are_never_saved(self, tmp_path):
-        trainer = _trainer(tmp_path, Plan(1, 10, 3, steps_per_call=6))
+        trainer = _trainer(tmp_path, TrainConfig(1, 10, 3, steps_per_call=6))
         trainer.optimizer.learning_rate = float("inf")
         with pytest.raises(NonFiniteLossError):
             trainer.run()

@@ -24,7 +24,7 @@ keras.utils.set_random_seed(1)
 with strategy.scope():
     method = tiny.method(sys.argv[2], **json.loads(sys.argv[3]))
 make_optimizer = functools.partial(training.FusedAdam, 1e-2, epsilon=1e-5)
-plan = training.Plan(10, 10, 3, steps_per_call=6)
+plan = training.TrainConfig(10, 10, 3, steps_per_call=6)
 losses, variables = [], []
 for name, member in method.members.items():
     trainer = training.Trainer(

@@ -23,7 +23,7 @@ keras.utils.set_random_seed(1)
 with strategy.scope():
     member = tiny.member()
     make_optimizer = lambda: training.FusedAdam(1e-2, epsilon=1e-5)
-plan = training.Plan(1, 20, 3, steps_per_call=3)
+plan = training.TrainConfig(1, 20, 3, steps_per_call=3)
 examples, likelihood = tiny.examples(60), tiny.NETWORK.likelihood
 trainer = training.Trainer(
     member, likelihood, make_optimizer, examples, plan, sys.argv[2], strategy

@@ -2,7 +2,7 @@
 
 from matplotlib.ticker import FixedLocator
 
-from bayes_by_hypernet import attacks
+from bayes_by_hypernet.paper import attacks
 from bayes_by_hypernet.paper.figures import style
 
 _MAX_TICKS = 10

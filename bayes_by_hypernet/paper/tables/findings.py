@@ -7,7 +7,7 @@ import collections
 import json
 from typing import NamedTuple
 
-from bayes_by_hypernet import attacks
+from bayes_by_hypernet.paper import attacks
 from bayes_by_hypernet.paper.tables.formats import DASH, format_markdown
 from bayes_by_hypernet.paper.tables.runs import in_paper_order, label_of
 

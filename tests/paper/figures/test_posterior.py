@@ -96,7 +96,7 @@ class TestOfRun:
     @staticmethod
     def write_run(directory, method, **options):
         config, _ = configuration.resolve("lenet", method=method, dataset="embedded", **options)
-        RunDirectory(directory, config).claim("none")
+        RunDirectory(directory, config).initialize("none")
         for name, member in config.make_method().members.items():
             checkpoint = tf.train.Checkpoint(method=member.trackable)
             folder = checkpoint_directory(directory, name)

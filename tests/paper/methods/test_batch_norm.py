@@ -10,7 +10,7 @@ import tiny
 
 from bayes_by_hypernet.layers import STATISTICS
 from bayes_by_hypernet.paper import methods
-from bayes_by_hypernet.training import FusedAdam, Plan, Trainer
+from bayes_by_hypernet.training import FusedAdam, TrainConfig, Trainer
 
 KEY = tf.constant([1, 2], tf.int32)
 NUM_WEIGHTS = 36 + 4 + 432 + 3
@@ -26,7 +26,7 @@ def _method(name, statistics):
 def _train(method, directory, epochs=2):
     for name, member in method.members.items():
         make_optimizer = lambda: FusedAdam(1e-2, epsilon=1e-5)  # noqa: E731
-        plan = Plan(epochs, 10, 3, steps_per_call=3)
+        plan = TrainConfig(epochs, 10, 3, steps_per_call=3)
         strategy = tf.distribute.get_strategy()
         trainer = Trainer(
             member,
