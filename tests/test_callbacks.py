@@ -125,3 +125,33 @@ class TestKLAnnealing:
         name = "num_epochs" if start == 0 else "start_epoch"
         with pytest.raises(ValueError, match=f"`{name}` must be at least 0. Received: {name}="):
             KLAnnealing(start, epochs)
+
+    @pytest.mark.parametrize("annealing_first", [True, False])
+    def test_restoring_the_best_weights_leaves_the_full_kl(self, annealing_first):
+        """Weights of an epoch in which the factor was 3/8 are put back after training."""
+        model = keras.Sequential([keras.Input((2,)), _dense(1)])
+        model.compile("sgd", "mse")
+        stopping = keras.callbacks.EarlyStopping("loss", mode="max", restore_best_weights=True)
+        callbacks = [KLAnnealing(0, 8), stopping]
+        callbacks = callbacks if annealing_first else callbacks[::-1]
+        model.fit(X, Y, batch_size=3, epochs=3, callbacks=callbacks, verbose=0)
+        assert float(model.layers[0].kl_factor.value()) == 1.0
+
+    def test_weights_taken_in_training_hold_no_factor(self):
+        taken = []
+
+        class Take(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                taken.append(self.model.get_weights())
+
+        model = keras.Sequential([keras.Input((2,)), _dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(X, Y, batch_size=12, callbacks=[KLAnnealing(5, 15), Take()], verbose=0)
+        model.set_weights(taken[0])
+        assert float(model.layers[0].kl_factor.value()) == 1.0
+
+    def test_warns_of_a_model_whose_call_takes_no_training(self):
+        model = Nested()
+        model.compile("sgd", "mse")
+        with pytest.warns(UserWarning, match="'nested.*' does not take `training`"):
+            model.fit(X, Y, callbacks=[KLAnnealing(0, 1)], verbose=0)
