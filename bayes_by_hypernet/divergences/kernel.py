@@ -41,8 +41,8 @@ def kernel_kl(
 
     Distances are `sqrt(d^2 + 1e-8)`, so that the value and the gradient are finite for identical
     samples. Where samples lie closer to each other than 1e-4, the gradient of their distance is
-    close to zero: a posterior that is narrower than that is not widened by the estimate. Samples at exactly the same distance share the gradient equally. Gradients flow to
-    both arguments.
+    close to zero: a posterior that is narrower than that is not widened by the estimate. Samples
+    at exactly the same distance share the gradient equally. Gradients flow to both arguments.
 
     Deviation from the authors' code: it adds `log(m / (n - 1))` once per weight in `full` too, and
     it guards the quotient and the logarithm with another 1e-8 each.

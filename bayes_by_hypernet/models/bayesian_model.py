@@ -189,12 +189,18 @@ class BayesianModel(keras.Model):
         """
         samples, values = self._split(parameters)
         values = [*values, *draws.keyed_states(self.body, key)]
+        # Keras's trackers of the losses of several outputs move in `compute_loss`.
+        trackers = self.metrics_variables if self.compiled else ()
         outputs = []
         for i in range(self._num_likelihood_samples):
             # Gathered, so that the gradient for a sample comes without zeros for the others.
             given = {layer: [tf.gather(s, i) for s in all_] for layer, all_ in samples.items()}
             with draws.forward_pass(given):
-                outputs.append(call_with(self.body, values, inputs, training=True, finish=finish))
+                outputs.append(
+                    call_with(
+                        self.body, values, inputs, training=True, finish=finish, changing=trackers
+                    )
+                )
         return outputs
 
     @property

@@ -5,7 +5,17 @@ import keras
 from bayes_by_hypernet import compat
 
 
-def call_with(layer, values, inputs, *args, training=None, add_loss=None, finish=None, **kwargs):
+def call_with(
+    layer,
+    values,
+    inputs,
+    *args,
+    training=None,
+    add_loss=None,
+    finish=None,
+    changing=(),
+    **kwargs,
+):
     """Returns `layer(inputs)` with tensors in place of some of its variables.
 
     Works for every Keras layer and model. What the layer changes (moving statistics, the states of
@@ -19,6 +29,7 @@ def call_with(layer, values, inputs, *args, training=None, add_loss=None, finish
         add_loss: Function that takes each loss that layers inside add; None: they are dropped.
         finish: Function of the outputs, called while the tensors still stand for the variables,
             that returns what is to be returned (say, with `layer.losses`); None: the outputs.
+        changing: Variables besides the layer's that `finish` changes, a metric's, say.
 
     Returns:
         What the layer, or `finish`, returns.
@@ -27,7 +38,8 @@ def call_with(layer, values, inputs, *args, training=None, add_loss=None, finish
         kwargs["training"] = training
     replaced = {id(variable) for variable, _ in values}
     # Read here: within the new scope an outer one is hidden.
-    others = [(v, compat.uncast_value(v)) for v in layer.variables if id(v) not in replaced]
+    others = [v for v in [*layer.variables, *changing] if id(v) not in replaced]
+    others = [(v, compat.uncast_value(v)) for v in others]
     with keras.StatelessScope([*values, *others], collect_losses=True) as scope:
         start = {id(v): scope.get_current_value(v) for v, _ in others}
         outputs = layer(inputs, *args, **kwargs)

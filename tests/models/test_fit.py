@@ -227,3 +227,32 @@ class TestApplications:
         model.compile(bbh.FusedAdam(1e-3), loss, metrics=["accuracy"])
         history = model.fit(images, labels, batch_size=20, epochs=6, verbose=0).history
         assert history["accuracy"][-1] > 0.6  # at random: 1/3
+
+
+class TestSeveralOutputs:
+    def test_the_log_shows_the_loss_of_each(self):
+        x, y = _data("mlp")
+        inputs = keras.Input((6,))
+        hidden = keras.layers.Dense(8, "relu")(inputs)
+        outputs = {
+            name: keras.layers.Dense(size, name=name)(hidden)
+            for name, size in (("kind", 3), ("amount", 1))
+        }
+        model = bbh.bayesify(
+            keras.Model(inputs, outputs),
+            num_train_examples=NUM_TRAIN_EXAMPLES,
+            verbose=False,
+            **UNITS,
+        )
+        losses = {
+            "kind": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "amount": "mean_squared_error",
+        }
+        model.compile("adam", losses, metrics={"kind": ["accuracy"]})
+        targets = {"kind": y, "amount": x[:, :1]}
+        history = model.fit(x, targets, validation_data=(x, targets), verbose=0).history
+        for prefix in ("", "val_"):
+            total = history[f"{prefix}kind_loss"][0] + history[f"{prefix}amount_loss"][0]
+            # Means over batches of the same size.
+            assert total == pytest.approx(history[f"{prefix}nll"][0], rel=1e-4)
+            assert total > 0
