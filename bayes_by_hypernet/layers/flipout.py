@@ -59,6 +59,7 @@ class GaussianLayer(PosteriorLayer):
         **kwargs,
     ):
         super().__init__(kl_estimator, num_train_examples, seed, **kwargs)
+        _tfp_class(self.TFP_LAYER)  # here, since an import while a function is traced is traced too
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.prior_stddev = NormalPrior(prior_stddev).stddev

@@ -4,7 +4,8 @@ import numpy as np
 import run_folders
 from matplotlib.colors import to_hex
 
-from bayes_by_hypernet.paper.figures import attack_curves, make_runs, style
+from bayes_by_hypernet.paper import methods
+from bayes_by_hypernet.paper.figures import attack_curves, make_runs
 
 RUNS = {
     "map": ("map", [0.99, 0.4, 0.0]),
@@ -37,7 +38,7 @@ def test_draws_accuracy_and_entropy_of_every_run(tmp_path, saved):
         for line, run, (_, accuracies) in zip(lines, runs, RUNS.values(), strict=True):
             np.testing.assert_allclose(line.get_xdata(), [0, 0.2, 0.4])
             np.testing.assert_allclose(line.get_ydata(), function(np.array(accuracies)))
-            assert to_hex(line.get_color()).upper() == style.METHODS[run.results["method"]][1]
+            assert to_hex(line.get_color()).upper() == methods.get(run.results["method"]).colour
         assert lines[1].get_linestyle() != lines[2].get_linestyle()
     [legend] = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]

@@ -5,8 +5,7 @@ import run_folders
 from matplotlib.colors import to_hex
 
 from bayes_by_hypernet import metrics
-from bayes_by_hypernet.paper import figures
-from bayes_by_hypernet.paper.figures import style
+from bayes_by_hypernet.paper import figures, methods
 
 
 def _share_below(probs, x):
@@ -42,6 +41,6 @@ def test_of_several_runs_test_set_above_outliers(tmp_path, saved):
     assert [axes.get_title() for axes in panels] == ["mnist (test)", "notmnist (outliers)"]
     for axes, of_runs in zip(panels, zip(*(s[:2] for s in sets), strict=True), strict=True):
         for line, run, probs in zip(axes.get_lines(), runs, of_runs, strict=True):
-            assert to_hex(line.get_color()).upper() == style.METHODS[run.results["method"]][1]
+            assert to_hex(line.get_color()).upper() == methods.get(run.results["method"]).colour
             expected = _share_below(probs, line.get_xdata())
             np.testing.assert_allclose(line.get_ydata(), expected, atol=1e-5)  # 5 decimals

@@ -9,7 +9,7 @@ from bayes_by_hypernet.paper import configuration
 from bayes_by_hypernet.paper.figures import posterior, style
 from bayes_by_hypernet.paper.posterior_statistics import weight_statistics
 from bayes_by_hypernet.paper.run_directory import RunDirectory
-from bayes_by_hypernet.training.checkpoints import checkpoint_directory
+from bayes_by_hypernet.training.checkpoints import checkpoint_directory, trackable
 
 # A warning is how matplotlib says that something has no place.
 pytestmark = pytest.mark.filterwarnings("error")
@@ -98,7 +98,7 @@ class TestOfRun:
         config, _ = configuration.resolve("lenet", method=method, dataset="embedded", **options)
         RunDirectory(directory, config).initialize("none")
         for name, member in config.make_method().members.items():
-            checkpoint = tf.train.Checkpoint(method=member.trackable)
+            checkpoint = tf.train.Checkpoint(method=trackable(member))
             folder = checkpoint_directory(directory, name)
             tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=1).save()
 

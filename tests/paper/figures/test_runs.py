@@ -3,7 +3,8 @@
 import pytest
 import run_folders
 
-from bayes_by_hypernet.paper.figures import Run, make_runs, style
+from bayes_by_hypernet.paper import methods
+from bayes_by_hypernet.paper.figures import Run, make_runs
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def test_runs_of_one_method_differ_in_label_and_line_and_not_in_colour(folders):
     runs = make_runs(folders)
     assert [run.label for run in runs] == ["MAP", "BbH (b)", "BbH (c)"]
     assert runs[0].line == runs[1].line != runs[2].line
-    assert runs[1].colour == runs[2].colour == style.METHODS["bbh"][1] != runs[0].colour
+    assert runs[1].colour == runs[2].colour == methods.get("bbh").colour != runs[0].colour
 
 
 def test_labels_may_be_given(folders):

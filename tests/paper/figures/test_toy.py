@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 
+from bayes_by_hypernet.paper import methods
 from bayes_by_hypernet.paper.figures import style, toy
 from bayes_by_hypernet.paper.toy_regression import GRID, Results
 
@@ -35,7 +36,7 @@ def figure(tmp_path_factory):
 
 
 def _panel(figure, method):
-    [axes] = [axes for axes in figure.axes if axes.get_title() == style.METHODS[method][0]]
+    [axes] = [axes for axes in figure.axes if axes.get_title() == methods.get(method).label]
     return axes
 
 
@@ -56,7 +57,7 @@ def _bands(figure, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_prediction_has_the_methods_colour(figure, method):
-    colour = style.METHODS[method][1]
+    colour = methods.get(method).colour
     _, _, mean, lower, upper = _lines(figure, method)
     for line in (mean, lower, upper):
         assert to_hex(line.get_color()).upper() == colour
