@@ -81,7 +81,6 @@ class TestImport:
         done = run_python(BLOCK.format(blocked=blocked) + "import bayes_by_hypernet")
         assert done.returncode == 0, done.stderr
 
-    @pytest.mark.xfail(strict=False, reason="layers/flipout.py imports TFP at module level")
     def test_needs_no_tensorflow_probability(self):
         blocked = ["tensorflow_probability", "tf_keras"]
         done = run_python(BLOCK.format(blocked=blocked) + "import bayes_by_hypernet")

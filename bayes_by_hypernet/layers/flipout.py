@@ -5,6 +5,7 @@ layer owns the variables, and calls a TFP layer that it makes for the purpose an
 """
 
 import functools
+import warnings
 
 import keras
 import tensorflow as tf
@@ -33,11 +34,19 @@ class _KeyStream:
 
 
 @functools.cache
-def _tfp_class(name):
-    """Returns TFP's layer class, Flipout's with signs from keys; imports TFP when first used."""
-    import tensorflow_probability as tfp
+def _tfp():
+    """Returns TensorFlow Probability, imported when a layer first needs it: it takes seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of its own code
+        import tensorflow_probability as tfp
 
-    tfp_layer = getattr(tfp.layers, name)
+        return tfp
+
+
+@functools.cache
+def _tfp_class(name):
+    """Returns TFP's layer class, Flipout's with signs from keys."""
+    tfp_layer = getattr(_tfp().layers, name)
     return compat.with_stateless_signs(tfp_layer, _KeyStream) if "Flipout" in name else tfp_layer
 
 
@@ -94,8 +103,7 @@ class GaussianLayer(PosteriorLayer):
         stddev = tf.exp(0.5 * self._parameters[weight]["log_variance"].value)
         if dtype:
             mean, stddev = tf.cast(mean, dtype), tf.cast(stddev, dtype)
-        import tensorflow_probability as tfp
-
+        tfp = _tfp()
         normal = tfp.distributions.Normal(mean, stddev)
         return tfp.distributions.Independent(normal, len(mean.shape))
 
