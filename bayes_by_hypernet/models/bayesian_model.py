@@ -288,7 +288,7 @@ class BayesianModel(keras.Model):
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         key = randomness.next_key(self.seed_generator)
-        predictions, positions = [], []
+        predictions = []
 
         def finish(outputs):
             loss = self.compute_loss(x, y, outputs, sample_weight, training=True)
@@ -301,16 +301,22 @@ class BayesianModel(keras.Model):
             losses = [loss for _, loss, _ in results]
             nll = tf.add_n([nll for _, _, nll in results]) / len(results)
             predictions.extend(outputs for outputs, _, _ in results)
-            positions.append(_num_positions(predictions[0]))
             loss = tf.add_n(losses) / len(losses)
             return factor * loss, [loss, nll]
 
         local = isinstance(self.optimizer, FusedAdam) and self.optimizer.updates_locally
         factor = tf.ones(()) if local else self.optimizer.scale_loss(tf.ones(()))
+
+        def kl_scale():
+            return self._kl_scale(self.kl_factor.value()) / _num_positions(predictions[0])
+
         # Keras has divided the loss by the number of replicas: their sum is the global mean.
-        scale = self._kl_scale(self.kl_factor.value()) / _num_positions(self.output)
         step = objective.gradients(
-            self, likelihood_loss, key, factor * scale, self.optimizer.matmul if local else None
+            self,
+            likelihood_loss,
+            key,
+            lambda: factor * kl_scale(),
+            self.optimizer.matmul if local else None,
         )
         loss, nll = step.sums
         variables = self.fitted_variables
@@ -320,7 +326,7 @@ class BayesianModel(keras.Model):
             replicas = self.distribute_strategy.num_replicas_in_sync
             gradients = [g / replicas for g in step.gradients]  # Keras sums over replicas
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        self._track(x, loss + scale * step.kl, nll, step.kl)
+        self._track(x, loss + kl_scale() * step.kl, nll, step.kl)
         mean = predictions[0] if len(predictions) == 1 else self._mixture(predictions)
         return self.compute_metrics(x, y, mean, sample_weight)
 
@@ -347,7 +353,7 @@ class BayesianModel(keras.Model):
         replicas = self.distribute_strategy.num_replicas_in_sync
         kl = self.kl(self.sampled_parameters(key), key) if self.has_kl else tf.zeros(())
         nll = loss * replicas
-        scale = self._kl_scale(1.0) / _num_positions(self.output)
+        scale = self._kl_scale(1.0) / _num_positions(outputs)
         self._track(x, nll + scale * kl, nll, kl)
         return self.compute_metrics(x, y, outputs, sample_weight)
 
@@ -443,10 +449,10 @@ def _weights(model):
     return list(select(model).values())
 
 
-def _num_positions(output):
+def _num_positions(outputs):
     """How many positions of an example Keras averages a loss over: those between batch and last."""
-    shape = keras.tree.flatten(output)[0].shape[1:-1]
-    return float(math.prod(shape)) if shape and None not in shape else 1.0
+    positions = tf.shape(keras.tree.flatten(outputs)[0])[1:-1]
+    return tf.cast(tf.reduce_prod(positions), tf.float32)  # without any: 1
 
 
 def _link(loss):

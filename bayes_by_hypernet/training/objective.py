@@ -56,7 +56,8 @@ def gradients(model, likelihood_loss, key, kl_scale, matmul=None):
             loss that depends on the data, a scalar, and a list of tensors to be summed over
             replicas. Its key differs between replicas.
         key: Stateless seed of the step, the same on every replica.
-        kl_scale: What the KL is multiplied by: `temperature * anneal / N`.
+        kl_scale: What the KL is multiplied by, `temperature * anneal / N`, or a function that
+            returns it, which is called after `likelihood_loss`.
         matmul: Of `Posterior.sample`.
 
     Returns:
@@ -81,7 +82,7 @@ def gradients(model, likelihood_loss, key, kl_scale, matmul=None):
     with tf.GradientTape() as divergence:
         divergence.watch(parameters)
         kl = model.kl(parameters, key)
-        scaled_kl = tf.cast(kl_scale, kl.dtype) * kl
+        scaled_kl = tf.cast(kl_scale() if callable(kl_scale) else kl_scale, kl.dtype) * kl
     kl_gradients = divergence.gradient(scaled_kl, parameters, unconnected_gradients="zero")
     parameter_gradients = [
         _add(kl_gradient, gradient, value)

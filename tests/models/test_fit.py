@@ -256,3 +256,14 @@ class TestSeveralOutputs:
             # Means over batches of the same size.
             assert total == pytest.approx(history[f"{prefix}nll"][0], rel=1e-4)
             assert total > 0
+
+    def test_positions_of_any_number_share_the_kl(self):
+        """Sequences of a length that is known only when they come: the loss is their mean."""
+        inputs = keras.Input((None, 3))
+        network = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        model = bbh.bayesify(network, "mean_field", num_train_examples=50, verbose=False)
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        x, y = np.zeros((8, 7, 3), np.float32), np.zeros((8, 7), np.int64)
+        history = model.fit(x, y, verbose=0).history
+        expected = history["nll"][0] + history["kl_per_example"][0] / 7
+        assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
