@@ -37,7 +37,7 @@ print(digest.hexdigest())
 @pytest.mark.slow
 @pytest.mark.usefixtures("cpp_operations")
 def test_one_and_three():
-    folders = (TESTS, TESTS / "ops", TESTS.parent)
+    folders = (TESTS, TESTS / "kernels", TESTS.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     processes = [
         subprocess.Popen(

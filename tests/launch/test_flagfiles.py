@@ -22,7 +22,8 @@ sys.path.insert(0, "launch")
 import run_flags
 from absl import flags
 from absl.testing import flagsaver
-from bayes_by_hypernet import configuration, data
+from bayes_by_hypernet import data
+from bayes_by_hypernet.paper import configuration
 configuration.data.resolve = lambda name, *others: data.Resolved(name, "notmnist", None)
 found = {}
 for path in sys.argv[1:]:
