@@ -1,7 +1,7 @@
 """Counts the parameters of hypernetworks for networks of four sizes; makes none of them.
 
 python benchmarks/parameters.py            prints the table of docs/bayesify.md
-python benchmarks/parameters.py --update   writes it there, and benchmarks/parameters.json
+python benchmarks/parameters.py --update   writes it there, and docs/parameters.json
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main():
     text = table(counts)
     print(text)
     if arguments.update:
-        (HERE / "parameters.json").write_text(json.dumps(counts, indent=2) + "\n")
+        PAGE.with_name("parameters.json").write_text(json.dumps(counts, indent=2) + "\n")
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
         _, _, after = rest.partition(MARKS[1])
         PAGE.write_text(f"{before}{MARKS[0]}{text}{MARKS[1]}{after}", encoding="utf-8")

@@ -14,6 +14,7 @@ import data_flags
 from absl import app, flags
 
 from bayes_by_hypernet import training
+from bayes_by_hypernet.attacks import AVERAGES
 from bayes_by_hypernet.paper import attacks, figures, tables
 from bayes_by_hypernet.paper.attacks import attack_run
 
@@ -30,7 +31,7 @@ class Numbers(flags.ListParser):
 
 
 _SETTINGS = [  # of the attack, by their names there; None: its default
-    flags.DEFINE_enum("average", None, attacks.AVERAGES, "fast_sign's; default: examples."),
+    flags.DEFINE_enum("average", None, AVERAGES, "fast_sign's; default: examples."),
     flags.DEFINE(Numbers(), "epsilons", None, "In units of the network's inputs; default: 0 to 0.4 "
         "in steps of 0.05, projected_gradient: 0.1,0.2,0.3."),
     flags.DEFINE_integer("num_images", None, "The first so many test images; default: 1000."),

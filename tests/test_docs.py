@@ -26,7 +26,7 @@ def test_blocks_run_as_printed(page, tmp_path, monkeypatch):
 
 
 class TestTheTableOfParameters:
-    COUNTS = json.loads((REPOSITORY / "benchmarks" / "parameters.json").read_text())
+    COUNTS = json.loads((REPOSITORY / "docs" / "parameters.json").read_text())
 
     def test_the_page_shows_the_file(self):
         text = (REPOSITORY / "docs" / "bayesify.md").read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ def test_prints_the_tables_asked_for():
     assert process.returncode == 0, process.stderr
     records = list(csv.DictReader(process.stdout.splitlines()))
     assert [record["table"] for record in records] == 3 * ["1"] + 6 * ["3"]
-    committed = tables.find_runs(RESULTS).values()
+    committed = [r for r in tables.find_runs(RESULTS).values() if r["protocol"] == "quick"]
     [ours] = {run["error_percent"] for run in committed if run["method"] == "map"}
     [record] = [record for record in records if record["row"] == "MAP"]
     assert float(record["error_percent"]) == ours
