@@ -5,14 +5,10 @@ import pathlib
 
 import tensorflow as tf
 
-from bayes_by_hypernet import randomness
-from bayes_by_hypernet.prediction import (
-    as_sampler,
-    categorical_outputs,
-    samples_per_chunk,
-    sufficient_samples,
-    sum_over_samples,
-)
+from bayes_by_hypernet import likelihoods, randomness
+from bayes_by_hypernet.inputs import tensor_specs
+from bayes_by_hypernet.posteriors.samplers import as_sampler
+from bayes_by_hypernet.prediction import samples_per_chunk, sufficient_samples, sum_over_samples
 
 DEFAULT_NUM_SAMPLES = 100
 
@@ -20,33 +16,33 @@ DEFAULT_NUM_SAMPLES = 100
 class ServedPosterior(tf.Module):
     """What the SavedModel holds: the parameters and two endpoints."""
 
-    def __init__(self, sampler, input_shape, input_range, preprocess, dtype):
+    def __init__(self, sampler, likelihood, specs, input_range, preprocess):
         super().__init__()
         self._sampler = sampler
+        self._likelihood = likelihood
         self._input_range = input_range
         self._preprocess = preprocess
         # Variables that the traced functions use must hang on what is saved.
         self.parameters = [variable.value for variable in sampler.variables]
         # Lookup tables of preprocessing layers are no variables.
-        self.model = getattr(sampler, "model", None)
-        images = tf.TensorSpec((None, *input_shape), dtype, name="x")
+        self.models = getattr(sampler, "models", None) or [getattr(sampler, "model", None)]
         count = tf.TensorSpec((), tf.int32, name="num_samples")
-        self.serve = tf.function(self._serve, input_signature=[images, count])
+        self.serve = tf.function(self._serve, input_signature=[specs, count])
         self.serving_default = tf.function(
-            lambda x: self._serve(x, tf.constant(DEFAULT_NUM_SAMPLES)), input_signature=[images]
+            lambda x: self._serve(x, tf.constant(DEFAULT_NUM_SAMPLES)), input_signature=[specs]
         )
 
     def _serve(self, x, num_samples):
         checks = self._checks(x, num_samples)
         with tf.control_dependencies(checks):
-            x, num_samples = self._preprocess(x), tf.identity(num_samples)
+            x = self._preprocess(x) if self._preprocess else x
+            x = tf.nest.map_structure(tf.identity, x)
+            num_samples = tf.identity(num_samples)
         num_samples = sufficient_samples(self._sampler, num_samples)
-        probs, entropies = self._sums(x, num_samples)
-        count = tf.cast(num_samples, tf.float32)
-        mean = probs / count  # (batch, classes)
-        entropy = -tf.reduce_sum(tf.math.xlogy(mean, mean), axis=-1)
-        mutual_information = tf.maximum(entropy - entropies / count, 0.0)
-        return {"mean": mean, "entropy": entropy, "mutual_information": mutual_information}
+        sums = self._sums(x, num_samples)
+        moments = [total / tf.cast(num_samples, total.dtype) for total in sums]
+        summary = self._likelihood.summary(moments)
+        return {name: tf.cast(value, tf.float32) for name, value in summary.items()}
 
     def _checks(self, x, num_samples):
         def check(condition, message, value):
@@ -55,29 +51,34 @@ class ServedPosterior(tf.Module):
         checks = [
             check(num_samples >= 1, "num_samples must be at least 1. Received:", num_samples),
         ]
-        if x.dtype.is_floating:
-            finite = tf.reduce_all(tf.math.is_finite(x))
-            message = "x must be finite. Received: NaN or infinite values, first of x:"
-            checks.append(check(finite, message, x))
-        if self._input_range is not None:
-            low, high = self._input_range
-            inside = (tf.cast(x, tf.float32) >= low) & (tf.cast(x, tf.float32) <= high)
-            checks.append(
-                check(
-                    tf.reduce_all(inside),
-                    f"x must lie in [{low:g}, {high:g}]. Received: least and largest value",
-                    tf.stack([tf.reduce_min(x), tf.reduce_max(x)]),
+        for tensor in tf.nest.flatten(x):
+            name = tensor.op.name.split("/")[-1] if tf.nest.is_nested(x) else "x"
+            if tensor.dtype.is_floating:
+                finite = tf.reduce_all(tf.math.is_finite(tensor))
+                message = f"{name} must be finite. Received: NaN or infinite values, first of it:"
+                checks.append(check(finite, message, tensor))
+            if self._input_range is not None and tensor.dtype != tf.string:
+                low, high = self._input_range
+                inside = (tf.cast(tensor, tf.float32) >= low) & (
+                    tf.cast(tensor, tf.float32) <= high
                 )
-            )
+                checks.append(
+                    check(
+                        tf.reduce_all(inside),
+                        f"{name} must lie in [{low:g}, {high:g}]. Received: least and largest "
+                        "value",
+                        tf.stack([tf.reduce_min(tensor), tf.reduce_max(tensor)]),
+                    )
+                )
         return checks
 
     def _sums(self, x, num_samples):
-        """Returns the sums over samples of probabilities and entropies, chunk by chunk."""
+        """Returns the sums over samples of the likelihood's moments, chunk by chunk."""
         key = randomness.fresh_key()
         most = samples_per_chunk(self._sampler)
 
         def of_sample(x, sample):
-            return categorical_outputs(self._sampler.logits(x, sample))
+            return self._likelihood.moments(self._sampler.logits(x, sample))
 
         def chunk(first):
             count = tf.minimum(most, num_samples - first)
@@ -96,34 +97,45 @@ class ServedPosterior(tf.Module):
         return sums
 
 
-def export(model, path, input_range: tuple[float, float] | None = None, pipeline=None):
+def export(
+    model,
+    path,
+    input_range: tuple[float, float] | None = None,
+    pipeline=None,
+    likelihood=None,
+    from_logits: bool | None = None,
+):
     """Writes a SavedModel that draws fresh posterior samples at every call and in every process.
 
     It loads with TensorFlow alone, holds no custom op and no Python function, and accepts any
-    batch size:
+    batch size. It answers what `bbh.predict` answers:
 
     ```
     served = tf.saved_model.load(path)
     served.serve(x, num_samples=100)  # or served.serving_default(x)
     ```
 
-    Both return `mean` (batch, classes), `entropy` (batch,) and `mutual_information` (batch,),
-    float32, nats. They raise InvalidArgumentError if `num_samples < 1`, `x` is not finite or lies
-    outside `input_range`.
+    Both return a dict of float32 tensors. Of a categorical or Bernoulli likelihood these are
+    `mean`, `entropy` and `mutual_information` (nats); of a Gaussian one `mean` and `std`, and where
+    the noise is known the variances `aleatoric`, `epistemic` and `total`. With several outputs the
+    names are `<output>_mean` and so on. A model with several inputs takes them in its own
+    structure, and its signatures take them by their names. Calls raise InvalidArgumentError if
+    `num_samples < 1`, or inputs are not finite or lie outside `input_range`.
 
     Args:
-        model: A `Posterior`, or a stochastic Keras model that returns logits.
+        model: As for `bbh.predict`.
         path: Folder to write.
         input_range: Pair of the least and largest input allowed, or None.
         pipeline: `Pipeline` from the images that are sent to the model's inputs, which the
             SavedModel then does by itself; None: it takes the model's inputs.
+        likelihood, from_logits: As for `bbh.predict`: by default what the compiled loss says.
 
     Returns:
         `path`.
 
     Raises:
-        ValueError: If `input_range` is not a pair of increasing numbers, or the model has no input
-            shape.
+        ValueError: If `input_range` is not a pair of increasing numbers, the model has no input
+            shape, or the likelihood does not fit its outputs.
     """
     if input_range is not None and not (len(input_range) == 2 and input_range[0] < input_range[1]):
         raise ValueError(
@@ -131,32 +143,47 @@ def export(model, path, input_range: tuple[float, float] | None = None, pipeline
             f"Received: input_range={input_range}"
         )
     sampler = as_sampler(model)
-    if sampler.input_shape is None:
+    if sampler.inputs is None:
         raise ValueError(
             "Argument `model` must know its input shape; make a subclassed model a functional one: "
             f"keras.Model(inputs, model(inputs)). Received: {model}"
         )
-    shape, preprocess = sampler.input_shape, tf.identity
-    dtype = tf.as_dtype(sampler.input_dtype)
+    source = getattr(sampler, "models", [model])[0]
+    found = likelihoods.of_model(source, likelihood, from_logits, sampler.outputs)
+    specs, preprocess = tensor_specs(sampler.inputs), None
+    if not tf.nest.is_nested(specs):
+        specs = tf.TensorSpec(specs.shape, specs.dtype, name="x")
     if pipeline is not None and pipeline.prepare is not None:
-        shape, preprocess = pipeline.image_shape, pipeline.served_inputs
-        dtype = tf.float32
-    module = ServedPosterior(sampler, shape, input_range, preprocess, dtype)
+        preprocess = pipeline.served_inputs
+        specs = tf.TensorSpec((None, *pipeline.image_shape), tf.float32, name="x")
+    module = ServedPosterior(sampler, found, specs, input_range, preprocess)
     signatures = {"serving_default": module.serving_default, "serve": module.serve}
     tf.saved_model.save(module, os.fspath(path), signatures=signatures)
-    _write_readme(pathlib.Path(path), sampler, shape, dtype, input_range)
+    _write_readme(pathlib.Path(path), module, sampler, specs, input_range)
     return path
 
 
-def _write_readme(path, sampler, shape, dtype, input_range):
+def _write_readme(path, module, sampler, specs, input_range):
     """Says beside the SavedModel, where such things go, what it takes and what it answers."""
-    pixels = "finite" if input_range is None else "in [{:g}, {:g}]".format(*input_range)
+    values = "finite" if input_range is None else "in [{:g}, {:g}]".format(*input_range)
+    taken = [
+        f"- `{spec.name}`, {spec.dtype.name} {_sizes(spec.shape)}"
+        for spec in tf.nest.flatten(specs)
+    ]
+    answers = module.serve.get_concrete_function().structured_outputs
+    answered = [f"- `{name}`, float32 {_sizes(value.shape)}" for name, value in answers.items()]
     lines = [
-        f"`serve(x, num_samples)` takes x, {dtype.name} (batch, {', '.join(map(str, shape))}),",
-        f"{pixels}, and num_samples, an int32 scalar of at least 1; `serving_default(x)` draws",
-        f"{DEFAULT_NUM_SAMPLES} samples.",
-        "Answers are float32: `mean` (batch, classes), `entropy` (batch,) and `mutual_information`",
-        "(batch,), both in nats. Every call draws posterior samples of its own.",
+        "`serve` takes, besides `num_samples`, an int32 scalar of at least 1:",
+        "",
+        *taken,
+        "",
+        f"Numbers must be {values}. `serving_default` draws {DEFAULT_NUM_SAMPLES} samples. Both",
+        "answer:",
+        "",
+        *answered,
+        "",
+        "Entropies and mutual information are in nats. Every call draws posterior samples of its",
+        "own.",
     ]
     if sampler.prediction_batch_size:
         lines += [
@@ -167,4 +194,9 @@ def _write_readme(path, sampler, shape, dtype, input_range):
         ]
     folder = path / "assets.extra"
     folder.mkdir(exist_ok=True)
-    (folder / "README.md").write_text("\n".join(lines) + "\n")
+    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _sizes(shape):
+    """Returns a shape in words, the first axis as `batch`."""
+    return "(" + ", ".join(["batch", *("any" if s is None else str(s) for s in shape[1:])]) + ")"

@@ -26,13 +26,31 @@ def cross_entropy(labels, logits):
     Raises:
         InvalidArgumentError: If a label is none of the classes.
     """
+    return tf.nn.softplus(cross_entropy_margin(labels, logits))
+
+
+def cross_entropy_margin(labels, logits):
+    """Returns by how much the other classes together exceed the label; see `cross_entropy`.
+
+    The cross-entropy is softplus of `log sum over c != label of exp(logit_c) - logit_label`.
+
+    Args:
+        labels: Integer tensor `(batch, ...)`.
+        logits: Tensor `(batch, ..., classes)`, at least 2 classes.
+
+    Returns:
+        Tensor `(batch, ...)`, nats.
+
+    Raises:
+        InvalidArgumentError: If a label is none of the classes.
+    """
     labels, num_classes = tf.cast(labels, tf.int32), tf.shape(logits)[-1]
     is_known = tf.reduce_all((labels >= 0) & (labels < num_classes))
     message = "Argument `labels` must be at least 0 and less than the number of classes. Received:"
     with tf.control_dependencies([tf.debugging.Assert(is_known, [message, labels, num_classes])]):
         is_label = tf.one_hot(labels, num_classes, on_value=True, off_value=False)
-    others = tf.reduce_logsumexp(tf.where(is_label, -np.inf, logits), axis=-1)  # (batch,)
-    return tf.nn.softplus(others - tf.reduce_sum(tf.where(is_label, logits, 0.0), axis=-1))
+    others = tf.reduce_logsumexp(tf.where(is_label, -np.inf, logits), axis=-1)  # (batch, ...)
+    return others - tf.reduce_sum(tf.where(is_label, logits, 0.0), axis=-1)
 
 
 def input_gradient(inputs, loss):
@@ -41,6 +59,33 @@ def input_gradient(inputs, loss):
         tape.watch(inputs)
         value = loss(inputs)
     return tape.gradient(value, inputs)
+
+
+def scaled_gradients(inputs, loss):
+    """Returns gradients with respect to several inputs, and what the loss says besides.
+
+    Args:
+        inputs: List of tensors of floats.
+        loss: Function of such a list that returns a loss `(batch,)` and another tensor.
+
+    Returns:
+        Gradients, a list like `inputs` (zeros for inputs that do not matter), and the tensor.
+
+    Raises:
+        ValueError: If no input has a gradient.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        value, other = loss(inputs)
+    gradients = tape.gradient(value, inputs) if inputs else []
+    if all(gradient is None for gradient in gradients):
+        raise ValueError(
+            "The model's outputs have no gradient with respect to its inputs: integers (token ids, "
+            "categories) and strings cannot be moved by a small step, nor can what the model casts "
+            "to integers. Attack the model from its embeddings on."
+        )
+    pairs = zip(inputs, gradients, strict=True)
+    return [tf.zeros_like(x) if g is None else tf.convert_to_tensor(g) for x, g in pairs], other
 
 
 def fast_sign(inputs, epsilon, loss):

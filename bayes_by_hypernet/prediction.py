@@ -1,48 +1,26 @@
 """The posterior predictive: the mean over posterior samples of the network's prediction."""
 
-import functools
-from typing import NamedTuple
+import random
+import sys
+import threading
+import warnings
 
+import keras
 import numpy as np
 import tensorflow as tf
+import tqdm
 
-from bayes_by_hypernet import randomness
-from bayes_by_hypernet.metrics import predictive_entropy
+from bayes_by_hypernet import compat, likelihoods, randomness
+from bayes_by_hypernet.checks import check_integer
+from bayes_by_hypernet.inputs import Inputs, tensor_specs
+from bayes_by_hypernet.likelihoods import GaussianPrediction, Prediction
 from bayes_by_hypernet.posteriors.samplers import as_sampler, sample_bytes
 
 # Bytes of posterior samples that are in memory at once, as float32: LeNet's 100 are 172 MB.
 MAX_SAMPLE_BYTES = 512 * 2**20
 
-
-class Prediction(NamedTuple):
-    """A categorical posterior predictive of N inputs over C classes.
-
-    Attributes:
-        mean: Mean predictive probabilities `(N, C)`.
-        entropy: Entropy of `mean`, nats, `(N,)`.
-        mutual_information: Entropy of the mean minus mean of the entropies, nats, `(N,)`: what
-            the posterior samples disagree about.
-        samples: Probabilities of every sample `(S, N, C)`, or None.
-    """
-
-    mean: np.ndarray
-    entropy: np.ndarray
-    mutual_information: np.ndarray
-    samples: np.ndarray | None
-
-
-class GaussianPrediction(NamedTuple):
-    """A regression's posterior predictive: moments over the samples of the predicted mean.
-
-    Attributes:
-        mean: `(N, ...)`.
-        std: Standard deviation over posterior samples, without observation noise, `(N, ...)`.
-        samples: `(S, N, ...)`, or None.
-    """
-
-    mean: np.ndarray
-    std: np.ndarray
-    samples: np.ndarray | None
+NUM_TRIED = 16  # inputs with which a model is tried before it is compiled
+SECONDS_BEFORE_PROGRESS = 3  # work that ends sooner shows no bar
 
 
 def sufficient_samples(sampler, num_samples):
@@ -68,36 +46,33 @@ def samples_per_chunk(sampler):
     return max(MAX_SAMPLE_BYTES // sample_bytes(sampler), sampler.num_distinct_samples or 1)
 
 
-def categorical_outputs(outputs, from_logits=True):
-    """Returns what is averaged over samples: probabilities `(N, C)` and their entropy `(N,)`."""
-    outputs = tf.cast(outputs, tf.float32)
-    if from_logits:
-        log_probs = tf.nn.log_softmax(outputs)
-        probs = tf.exp(log_probs)
-        return probs, -tf.reduce_sum(probs * log_probs, axis=-1)
-    return outputs, -tf.reduce_sum(tf.math.xlogy(outputs, outputs), axis=-1)
-
-
-def gaussian_outputs(outputs):
-    """Returns what is averaged over samples: the predicted mean and its square, float64."""
-    outputs = tf.cast(outputs, tf.float64)
-    return outputs, outputs**2
-
-
 class Predictor:
-    """Compiled prediction with one sampler: sums over posterior samples, batch by batch.
+    """Compiled prediction with one sampler: means over posterior samples, batch by batch.
 
     Args:
         sampler: What `as_sampler` returns.
-        outputs: Function of the network's outputs that gives the two tensors to be averaged.
+        likelihood: `Likelihood` or `likelihoods.Joint`: says what is averaged over samples.
     """
 
-    def __init__(self, sampler, outputs=categorical_outputs):
-        self._sampler = sampler
-        self._outputs = outputs
+    def __init__(self, sampler, likelihood=None):
+        self.sampler = sampler
+        self.likelihood = likelihood or likelihoods.Categorical()
         self._draw = tf.function(sampler.draw, reduce_retracing=True)
-        self._sum = tf.function(self._sum_samples, reduce_retracing=True)
-        self._each = tf.function(self._each_sample, reduce_retracing=True)
+        specs = getattr(sampler, "inputs", None)
+        if specs is None:
+            self._sum = tf.function(self._sum_samples, reduce_retracing=True)
+            self._each = tf.function(self._each_sample, reduce_retracing=True)
+            return
+        # Shapes that fit every batch and number of samples: nothing is traced twice.
+        count = tf.TensorSpec((), tf.int32)
+        drawn = self._draw.get_concrete_function(count, tf.TensorSpec((2,), tf.int32))
+        samples = tf.nest.map_structure(
+            lambda draw: tf.TensorSpec((None, *draw.shape[1:]), draw.dtype),
+            drawn.structured_outputs,
+        )
+        signature = [tensor_specs(specs), samples, count]
+        self._sum = tf.function(self._sum_samples, input_signature=signature)
+        self._each = tf.function(self._each_sample, input_signature=signature[:2])
 
     def __call__(
         self,
@@ -108,54 +83,82 @@ class Predictor:
         return_samples=False,
         progress=lambda count: None,
     ):
-        """Returns the means over samples of the two outputs, and all of the first or None.
+        """Predicts inputs under posterior samples.
 
-        `progress` hears of every batch how many inputs times samples were predicted.
+        Args:
+            x: Inputs, as for `bbh.predict`.
+            num_samples: Integer S.
+            key: Stateless seed `(2,)`.
+            batch_size: Integer, inputs of one call.
+            return_samples: Whether to keep what the likelihood wants of every sample.
+            progress: Function that hears of every batch how many inputs times samples it was.
+
+        Returns:
+            The means of the likelihood's moments over samples, a list of arrays `(N, ...)`; and
+            the moments of every sample, a list of arrays `(S, N, ...)`, or None.
         """
-        batch_size = self._sampler.prediction_batch_size or batch_size
+        fixed = self.sampler.prediction_batch_size
+        specs = getattr(self.sampler, "inputs", None)
+        batches = Inputs(x, specs, fixed or batch_size, rebatch=fixed is not None)
+        most = samples_per_chunk(self.sampler)
+        if num_samples > most and batches.num_examples is None:
+            batches = list(batches)  # a generator can be read once only
         sums, kept = None, []
-        batches = [x[i : i + batch_size] for i in range(0, len(x), batch_size)]
-        most = samples_per_chunk(self._sampler)
         for first in range(0, num_samples, most):
-            count = tf.constant(min(most, num_samples - first))
-            draws = self._draw(count, randomness.fold_in(key, first))
-            arguments = (draws,) if return_samples else (draws, count)
-            parts = []
+            count = min(most, num_samples - first)
+            drawn = self._draw(tf.constant(count), randomness.fold_in(key, first))
+            parts, of_samples = [], []
             for batch in batches:
-                parts.append((self._each if return_samples else self._sum)(batch, *arguments))
-                progress(len(batch) * int(count))
-            if return_samples:
-                kept.append(np.concatenate([part[0] for part in parts], axis=1))
-                parts = [[np.sum(values, axis=0) for values in part] for part in parts]
+                if return_samples:
+                    part, of_sample = self._each(batch, drawn)
+                    of_samples.append([moment.numpy() for moment in of_sample])
+                else:
+                    part = self._sum(batch, drawn, tf.constant(count))
+                parts.append([moment.numpy() for moment in part])
+                progress(len(keras.tree.flatten(batch)[0]) * count)
             chunk = [np.concatenate(values) for values in zip(*parts, strict=True)]
             sums = chunk if sums is None else [a + b for a, b in zip(sums, chunk, strict=True)]
-        samples = np.concatenate(kept) if return_samples else None
+            if return_samples:
+                kept.append([np.concatenate(v, axis=1) for v in zip(*of_samples, strict=True)])
+        samples = [np.concatenate(values) for values in zip(*kept, strict=True)] or None
         return [total / num_samples for total in sums], samples
 
     def _of_sample(self, x, sample):
-        return self._outputs(self._sampler.logits(x, sample))
+        return self.likelihood.moments(self.sampler.logits(x, sample))
 
     def _sum_samples(self, x, draws, num_samples):
         return sum_over_samples(self._of_sample, x, draws, num_samples)
 
     def _each_sample(self, x, draws):
+        """Returns the sums of the moments, and those that the likelihood wants of every sample."""
         first = self._of_sample(x, tf.nest.map_structure(lambda draw: draw[0], draws))
         signature = tuple(tf.TensorSpec(None, value.dtype) for value in first)
-        return tf.map_fn(
+        moments = tf.map_fn(
             lambda sample: self._of_sample(x, sample), draws, fn_output_signature=signature
         )
+        sums = [tf.reduce_sum(moment, axis=0) for moment in moments]
+        return sums, self.likelihood.sample_moments(moments)
 
 
-def sum_over_samples(of_sample, x, draws, num_samples):
-    """Returns the sums over `draws` of the tensors `of_sample(x, draw)`, one draw at a time."""
+def sum_over_samples(of_sample, x, draws, num_samples, add=None):
+    """Returns the sum over `draws` of the tensors `of_sample(x, draw)`, one draw at a time.
+
+    Args:
+        of_sample: Function that returns a structure of tensors.
+        x: Inputs.
+        draws: Structure of tensors `(num_samples, ...)`.
+        num_samples: Scalar tensor.
+        add: Function of a sum and what the next draw gave; None: elementwise.
+    """
 
     def at(i):
         return of_sample(x, tf.nest.map_structure(lambda draw: draw[i], draws))
 
+    add = add or (lambda total, other: tf.nest.map_structure(tf.add, total, other))
     sums = at(0)
     _, sums = tf.while_loop(
         lambda i, _: i < num_samples,
-        lambda i, sums: (i + 1, tf.nest.map_structure(tf.add, sums, at(i))),
+        lambda i, sums: (i + 1, add(sums, at(i))),
         (tf.constant(1), sums),
         parallel_iterations=1,  # Several at once take more memory and no less time.
     )
@@ -166,13 +169,20 @@ def predict(
     model,
     x,
     num_samples: int = 100,
-    batch_size: int = 1000,
+    batch_size: int | None = 1000,
     seed: int | None = None,
-    from_logits: bool = True,
+    from_logits: bool | None = None,
     return_samples: bool = False,
-    likelihood: str = "categorical",
+    likelihood=None,
+    verbose: str | int = "auto",
 ) -> Prediction | GaussianPrediction:
     """Predicts with the mean over posterior samples (paper, Section 2).
+
+    ```
+    prediction = bbh.predict(model, x, num_samples=100)
+    prediction.mean  # probabilities (N, classes)
+    prediction.epistemic  # what the posterior samples disagree about, nats, (N,)
+    ```
 
     Weight samples are generated in one batch, and each predicts the whole set. Samples of more
     than 512 MiB together are generated in several, and what a seed draws then depends on their
@@ -180,87 +190,165 @@ def predict(
     a seed gives the same answer for any `batch_size`; layers that draw per example, and those of
     other packages, draw anew at each call.
 
+    What is compiled for a model is kept with it: later calls trace nothing. Several threads may
+    predict with one model at once.
+
     Args:
-        model: A `Posterior`, or any Keras model whose calls differ from each other.
-        x: Inputs `(N, ...)`.
+        model: A `Posterior`; a Keras model whose calls differ from each other; a list of Keras
+            models or paths of `.keras` files, which is an ensemble.
+        x: What Keras's `predict` takes, see `inputs.Inputs`: arrays `(N, ...)`, a list or dict of
+            them for several inputs, a `tf.data.Dataset`, `PyDataset` or generator of batches.
         num_samples: Posterior samples S, at least 1.
-        batch_size: Inputs of one call. Where answers depend on the other inputs of a batch
-            (`--batch_norm=batch`) it is training's, whatever is given.
-        seed: Integer: the same answer again. None: fresh samples.
-        from_logits: Whether the model's outputs are logits; else probabilities.
-        return_samples: Whether to keep every sample's prediction, `(S, N, C)`.
-        likelihood: `"categorical"`, or `"gaussian"` for a regression, whose outputs are means.
+        batch_size: Inputs of one call; None: 1000. Where answers depend on the other inputs of a
+            batch (`--batch_norm=batch`) it is training's, whatever is given.
+        seed: Integer: the same answer again. None: fresh samples, which
+            `keras.utils.set_random_seed` makes repeatable.
+        from_logits: Whether the model's outputs are logits; else probabilities. None: what the
+            compiled loss says, else logits.
+        return_samples: Whether to keep every sample's prediction, `(S, N, ...)`.
+        likelihood: `"categorical"`, `"bernoulli"` (binary and multi-label), `"gaussian"` (a
+            regression), or an object of `bbh.likelihoods`; for several outputs also a list or
+            dict of them. None: what the compiled loss says, else categorical.
+        verbose: `"auto"`: a progress bar where it takes more than three seconds; 0: none.
 
     Returns:
-        `Prediction`, or `GaussianPrediction` for a gaussian likelihood; NumPy arrays, nats.
+        `Prediction`, or `GaussianPrediction` for a gaussian likelihood, NumPy arrays, nats. For
+        several outputs a list or dict of them.
 
     Raises:
-        ValueError: If an argument is out of range, `x` is empty, not finite or of another shape
-            than the model's input, or probabilities do not sum to 1.
+        ValueError: If an argument is out of range; `x` is empty, not finite, or does not fit the
+            model's inputs; the model has one output unit and nothing says what it is; or
+            probabilities are none.
     """
-    x = np.asarray(x)
-    _check_at_least_one("batch_size", batch_size)
-    if likelihood not in ("categorical", "gaussian"):
-        raise ValueError(
-            'Argument `likelihood` must be "categorical" or "gaussian". '
-            f"Received: likelihood={likelihood!r}"
-        )
-    sampler = as_sampler(model)
-    check_inputs(x, sampler, num_samples)
+    batch_size = 1000 if batch_size is None else check_integer("batch_size", batch_size, 1)
+    num_samples = check_integer("num_samples", num_samples, 1)
+    key = seed_or_fresh_key(seed)
+    predictor = kept(Predictor, model, likelihood, from_logits, x)
+    sampler = predictor.sampler
     if not return_samples:
         num_samples = sufficient_samples(sampler, num_samples)
-    outputs = gaussian_outputs
-    if likelihood == "categorical":
-        outputs = functools.partial(categorical_outputs, from_logits=from_logits)
-    key = randomness.fresh_key() if seed is None else randomness.seed_key(seed)
-    (mean, second), samples = Predictor(sampler, outputs)(
-        x, num_samples, key, batch_size, return_samples
-    )
-    if likelihood == "gaussian":
-        return GaussianPrediction(mean, np.sqrt(np.maximum(second - mean**2, 0)), samples)
-    return categorical_prediction(mean, second, samples)
-
-
-def categorical_prediction(mean, mean_entropy, samples=None):
-    """Returns the `Prediction` of mean probabilities and the mean of the samples' entropies."""
-    sums = mean.sum(axis=-1)
-    if np.abs(sums - 1).max() > 1e-3:
-        raise ValueError(
-            "With from_logits=False every row of the model's outputs must sum to 1. Received: a "
-            f"row that sums to {sums[np.argmax(np.abs(sums - 1))]:g}; pass from_logits=True if "
-            "the model returns logits"
+    with tqdm.tqdm(
+        unit="prediction",
+        unit_scale=True,
+        delay=SECONDS_BEFORE_PROGRESS,
+        mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        disable=verbose == 0,
+    ) as bar:
+        moments, samples = predictor(
+            x, num_samples, key, batch_size, return_samples, progress=bar.update
         )
-    entropy = predictive_entropy(mean)
-    return Prediction(mean, entropy, np.maximum(entropy - mean_entropy, 0), samples)
+    return predictor.likelihood.prediction(moments, samples)
 
 
-def check_inputs(x, sampler, num_samples):
-    """Checks an array of inputs and a number of posterior samples.
+def seed_or_fresh_key(seed):
+    """Returns the key of an integer seed, or a new one that `set_random_seed` makes repeatable."""
+    if seed is None:
+        return randomness.seed_key(random.getrandbits(62))
+    return randomness.seed_key(check_integer("seed", seed))
 
-    Raises:
-        ValueError: If there is no sample or no input, or the inputs are not finite or of another
-            shape than the sampler's.
+
+_lock = threading.RLock()
+
+
+def kept(kind, model, likelihood, from_logits, x, **settings):
+    """Returns what is compiled for a model, made at the first call and kept with the model.
+
+    Args:
+        kind: Class, made as `kind(sampler, likelihood, **settings)`.
+        model: As for `predict`.
+        likelihood, from_logits: As for `predict`.
+        x: Inputs, with which a model is called that does not know its outputs.
+        **settings: Hashable.
     """
-    _check_at_least_one("num_samples", num_samples)
-    if x.ndim < 1 or not len(x):
+    models = list(model) if isinstance(model, (list, tuple)) else [model]
+    owner = models[0] if models else None
+    with _lock:
+        is_keras = isinstance(owner, keras.layers.Layer)
+        is_object = is_keras or hasattr(owner, "draw")
+        # Not by `setattr`: Keras would take it for a part of the model.
+        store = vars(owner).setdefault("_kept_by_predict", {}) if is_object else {}
+        parts = [part for one in models for part in _parts_of(one)]
+        identity = tuple(map(id, parts))
+        if identity not in store:
+            sampler = as_sampler(model)
+            outputs = getattr(sampler, "outputs", None)
+            tried = None if outputs is not None and not is_keras else _tried(sampler, x)
+            if outputs is None:
+                outputs = _first(tried, x)
+            # The parts are held, so that no other object can get their ids.
+            store.clear()
+            store[identity] = (parts, sampler, outputs, tried, {})
+        _, sampler, outputs, tried, made = store[identity]
+        first = owner if is_object else sampler.models[0]
+        found = likelihoods.of_model(first, likelihood, from_logits, outputs)
+        name = (kind.__name__, found.key, tuple(settings.items()))
+        if name not in made:
+            if tried is not None and kind is Predictor:
+                _warn_of_equal_samples(first, sampler, tried)
+                _warn_of_probabilities(first, found, likelihood, from_logits, tried)
+            made[name] = kind(sampler, found, **settings)
+        return made[name]
+
+
+def _parts_of(model):
+    """Returns the objects that make another model of a model where one of them changes."""
+    if not isinstance(model, keras.layers.Layer):
+        return [model]
+    return [*compat.flatten_layers(model), *model.variables]
+
+
+def _tried(sampler, x):
+    """Returns the outputs for a few of the first inputs under two posterior samples.
+
+    None where `x` can be read once only.
+    """
+    if hasattr(x, "__next__"):
+        return None
+    batch = next(iter(Inputs(x, getattr(sampler, "inputs", None), NUM_TRIED)))
+    few = keras.tree.map_structure(lambda array: tf.constant(array[:NUM_TRIED]), batch)
+    drawn = sampler.draw(2, randomness.seed_key(0))
+    return [
+        sampler.logits(few, tf.nest.map_structure(lambda draw: draw[i], drawn))  # noqa: B023
+        for i in range(2)
+    ]
+
+
+def _first(tried, x):
+    if tried is None:
         raise ValueError(
-            f"Argument `x` must hold at least one input, (N, ...). Received: shape {x.shape}"
+            "Argument `x` must not be a generator where the model does not know its outputs: pass "
+            "arrays, or make a functional model of it, keras.Model(inputs, model(inputs)). "
+            f"Received: {type(x).__name__}"
         )
-    if not np.isfinite(x).all():
-        raise ValueError("Argument `x` must be finite. Received: NaN or infinite values")
-    shape = sampler.input_shape  # None: nothing is known; a None in it: any size
-    if shape is None:
+    return tried[0]
+
+
+def _warn_of_equal_samples(model, sampler, tried):
+    """Warns where a Keras model draws nothing when it predicts."""
+    meant = hasattr(model, "body") or hasattr(sampler, "models")  # by `bayesify`; an ensemble
+    if meant or not isinstance(model, keras.layers.Layer):
         return
-    fits = len(x.shape) == len(shape) + 1 and all(
-        expected in (None, size) for size, expected in zip(x.shape[1:], shape, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"Argument `x` must have the shape (N, {', '.join(map(str, shape))}). "
-            f"Received: shape {x.shape}"
+    pairs = zip(*(keras.tree.flatten(outputs) for outputs in tried), strict=True)
+    if all(np.array_equal(one, other) for one, other in pairs):
+        warnings.warn(
+            f"All posterior samples of {model.name!r} predict the same, so that there is no "
+            "epistemic uncertainty: the model draws nothing when it predicts. Make it Bayesian "
+            "with bbh.bayesify, or keep its Dropout layers active with "
+            'bbh.bayesify(model, "dropout").',
+            stacklevel=4,
         )
 
 
-def _check_at_least_one(name, value):
-    if value < 1:
-        raise ValueError(f"Argument `{name}` must be at least 1. Received: {name}={value}")
+def _warn_of_probabilities(model, found, likelihood, from_logits, tried):
+    """Warns where outputs that nobody has called logits look like probabilities."""
+    is_guess = likelihood is None and from_logits is None and not hasattr(model, "likelihood")
+    is_guess = is_guess and getattr(model, "loss", None) is None
+    if not is_guess or not isinstance(found, likelihoods.Categorical):
+        return
+    outputs = np.asarray(tried[0], np.float64)
+    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1, atol=1e-2):
+        warnings.warn(
+            "The model's outputs look like probabilities, and are taken for logits: pass "
+            "from_logits=False to bbh.predict, or compile the model with its loss.",
+            stacklevel=4,
+        )

@@ -25,7 +25,7 @@ import tensorflow as tf
 from bayes_by_hypernet import metrics, randomness
 from bayes_by_hypernet.paper import methods, networks
 from bayes_by_hypernet.paper.posterior import Posterior
-from bayes_by_hypernet.prediction import Predictor, categorical_prediction, sufficient_samples
+from bayes_by_hypernet.prediction import Predictor, sufficient_samples
 
 BATCH_SIZE = 1000
 MAX_PASSES = 5  # of a peer that are timed
@@ -101,8 +101,8 @@ def time_case(case, images, batches, map_pass, arguments):
     predictor, draw = Predictor(sampler), tf.function(sampler.draw)
 
     def ours():
-        (mean, entropy), _ = predictor(images, num_samples, KEY, BATCH_SIZE)
-        return categorical_prediction(mean, entropy)
+        moments, _ = predictor(images, num_samples, KEY, BATCH_SIZE)
+        return predictor.likelihood.prediction(moments)
 
     def draw_all():
         draws = draw(tf.constant(num_samples), KEY)

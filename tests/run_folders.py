@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from bayes_by_hypernet import metrics
+from bayes_by_hypernet.likelihoods import Categorical
 from bayes_by_hypernet.paper import experiment
-from bayes_by_hypernet.prediction import categorical_prediction
 
 COMMITTED = Path(__file__).resolve().parents[1] / "results" / "mnist" / "quick"
 
@@ -34,7 +34,7 @@ def make(folder, name, concentration=0.1, num_epochs=3, **changes):
     )
     labels = np.where(rng.random(300) < 0.9, test.argmax(axis=1), 0)
     predictions = [
-        categorical_prediction(probs, metrics.predictive_entropy(probs))
+        Categorical().prediction([probs, metrics.predictive_entropy(probs)])
         for probs in (test, outliers)
     ]
     (folder / "curves.json").write_text(json.dumps(experiment.curves(*predictions, labels)))

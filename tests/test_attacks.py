@@ -28,7 +28,8 @@ class _Linear:
     def __init__(self, kernels):
         self.kernels = tf.constant(kernels, tf.float32)
         self.num_distinct_samples, *shape = self.kernels.shape
-        self.input_shape = (shape[0],)
+        self.inputs = keras.KerasTensor((None, shape[0]), "float32", name="x")
+        self.outputs = keras.KerasTensor((None, shape[1]), "float32")
         self.sample_shapes = {"kernel": shape}
         self.config = _config(num_predictive_samples=self.num_distinct_samples)
 
@@ -167,6 +168,7 @@ class TestFastSignAttack:
 
     def test_clips_to_the_range_of_valid_inputs(self):
         model, x, y = _linear_case()
+        x = np.clip(x, -0.5, 0.5)
         moved = bbh.fast_sign_attack(model, x, y, EPSILON, seed=1)
         clipped = bbh.fast_sign_attack(model, x, y, EPSILON, clip=(-0.5, 0.5), seed=1)
         assert np.abs(moved).max() > 0.5
@@ -217,7 +219,7 @@ class TestFastSignAttack:
             ({"average": "images"}, "average='images'"),
             ({"clip": (1, 0)}, r"clip=\(1, 0\)"),
             ({"y": LABELS[:-1]}, r"each of 12 inputs.*\(11,\)"),
-            ({"y": LABELS.astype(float)}, "integer label.*float64"),
+            ({"y": LABELS.astype(float)}, "`y` must hold integers.*float"),
             ({"x": IMAGES[:, :5]}, r"shape \(N, 6, 6, 1\)"),
             ({"x": np.full_like(IMAGES, np.nan)}, "finite"),
         ],

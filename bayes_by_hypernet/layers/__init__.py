@@ -8,6 +8,7 @@ from bayes_by_hypernet.layers.flipout import (
     DenseReparameterization,
 )
 from bayes_by_hypernet.layers.hypernet import Hypernet
+from bayes_by_hypernet.layers.learned_stddev import LearnedStddev
 from bayes_by_hypernet.layers.mean_field import MeanField
 from bayes_by_hypernet.layers.mnf import Conv2DMNF, DenseMNF
 from bayes_by_hypernet.layers.normalization import STATISTICS, BatchNormalization
@@ -25,6 +26,7 @@ __all__ = [
     "DenseMNF",
     "DenseReparameterization",
     "Hypernet",
+    "LearnedStddev",
     "MCDropout",
     "MeanField",
 ]

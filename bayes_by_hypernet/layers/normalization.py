@@ -24,7 +24,7 @@ class BatchNormalization(keras.layers.Layer):
     Input and output: `(batch, height, width, channels)`.
     """
 
-    is_normalization = True  # `posteriors.selection` leaves its parameters points
+    keeps_points = True  # `posteriors.selection` leaves its parameters points
 
     def __init__(self, statistics="moving", momentum=0.99, epsilon=1e-3, **kwargs):
         super().__init__(**kwargs)

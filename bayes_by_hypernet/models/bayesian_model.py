@@ -5,7 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet import compat, draws, randomness
+from bayes_by_hypernet import compat, draws, likelihoods, randomness
 from bayes_by_hypernet.checks import check_integer, check_num_train_examples, check_positive
 from bayes_by_hypernet.divergences import sampled_estimator, scaled_kl
 from bayes_by_hypernet.layers import Hypernet
@@ -308,7 +308,7 @@ class BayesianModel(keras.Model):
         factor = tf.ones(()) if local else self.optimizer.scale_loss(tf.ones(()))
 
         def kl_scale():
-            return self._kl_scale(self.kl_factor.value()) / _num_positions(predictions[0])
+            return self._kl_scale(self.kl_factor.value()) / self._terms_per_example(predictions[0])
 
         # Keras has divided the loss by the number of replicas: their sum is the global mean.
         step = objective.gradients(
@@ -327,7 +327,7 @@ class BayesianModel(keras.Model):
             gradients = [g / replicas for g in step.gradients]  # Keras sums over replicas
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self._track(x, loss + kl_scale() * step.kl, nll, step.kl)
-        mean = predictions[0] if len(predictions) == 1 else self._mixture(predictions)
+        mean = predictions[0] if len(predictions) == 1 else self._mean_prediction(predictions)
         return self.compute_metrics(x, y, mean, sample_weight)
 
     def test_step(self, data):
@@ -335,25 +335,19 @@ class BayesianModel(keras.Model):
         key = randomness.next_key(self.seed_generator)
         sampler = as_sampler(self)
         count = min(self.num_validation_samples, sampler.num_distinct_samples or math.inf)
-        forward, inverse = self._links()
+        kinds = self._likelihoods()
 
         def of_sample(inputs, sample):
-            return tuple(
-                link(output)
-                for link, output in zip(
-                    forward, keras.tree.flatten(sampler.logits(inputs, sample)), strict=True
-                )
-            )
+            outputs = keras.tree.flatten(sampler.logits(inputs, sample))
+            return [_moments(kind, output) for kind, output in zip(kinds, outputs, strict=True)]
 
         sums = sum_over_samples(of_sample, x, sampler.draw(count, key), tf.constant(count))
-        outputs = keras.tree.pack_sequence_as(
-            self.output, [link(total / count) for link, total in zip(inverse, sums, strict=True)]
-        )
+        outputs = self._mixture(kinds, sums, count)
         loss = self.compute_loss(x, y, outputs, sample_weight, training=False)
         replicas = self.distribute_strategy.num_replicas_in_sync
         kl = self.kl(self.sampled_parameters(key), key) if self.has_kl else tf.zeros(())
         nll = loss * replicas
-        scale = self._kl_scale(1.0) / _num_positions(outputs)
+        scale = self._kl_scale(1.0) / self._terms_per_example(outputs)
         self._track(x, nll + scale * kl, nll, kl)
         return self.compute_metrics(x, y, outputs, sample_weight)
 
@@ -369,22 +363,34 @@ class BayesianModel(keras.Model):
         kl_per_example = kl / (self.num_train_examples or 1)
         self._kl_tracker.update_state(kl_per_example, sample_weight=weight)
 
-    def _links(self):
-        """Returns what outputs are averaged as, and its inverse, for each output of the model."""
-        outputs = keras.tree.flatten(self.output)
-        losses = keras.tree.flatten(self.loss)
-        if len(losses) != len(outputs):
-            losses = [losses[0] if len(losses) == 1 else None] * len(outputs)
-        return zip(*(_link(loss) for loss in losses), strict=True)
+    def _likelihoods(self):
+        """Returns the likelihood of each output that the compiled loss says, or None."""
+        losses = likelihoods.losses_of_outputs(self, self.output)
+        return [likelihoods.of_loss(loss) for loss in losses]
 
-    def _mixture(self, predictions):
-        forward, inverse = self._links()
+    def _terms_per_example(self, outputs):
+        """Returns how many log densities of an example the loss averages, see `likelihoods`."""
+        kinds, flat = self._likelihoods(), keras.tree.flatten(outputs)
+        return likelihoods.terms_per_example(kinds[0], flat[0])
+
+    def _mean_prediction(self, predictions):
+        """Returns what metrics see of several samples' outputs."""
+        kinds = self._likelihoods()
         flat = zip(*(keras.tree.flatten(one) for one in predictions), strict=True)
-        mixed = [
-            back(tf.add_n([link(one) for one in outputs]) / len(predictions))
-            for link, back, outputs in zip(forward, inverse, flat, strict=True)
-        ]
-        return keras.tree.pack_sequence_as(self.output, mixed)
+        sums = []
+        for kind, outputs in zip(kinds, flat, strict=True):
+            moments = [_moments(kind, output) for output in outputs]
+            sums.append([tf.add_n(values) for values in zip(*moments, strict=True)])
+        return self._mixture(kinds, sums, len(predictions))
+
+    def _mixture(self, kinds, sums, count):
+        """Returns outputs that say what the mean over samples says, in the model's structure."""
+        outputs = []
+        for kind, moments, output in zip(kinds, sums, keras.tree.flatten(self.output), strict=True):
+            means = [total / tf.cast(count, total.dtype) for total in moments]
+            mixed = kind.mixture_outputs(means) if kind else means[0]
+            outputs.append(tf.cast(mixed, keras.config.floatx() if kind else output.dtype))
+        return keras.tree.pack_sequence_as(self.output, outputs)
 
     def get_config(self):
         config = {
@@ -449,23 +455,6 @@ def _weights(model):
     return list(select(model).values())
 
 
-def _num_positions(outputs):
-    """How many positions of an example Keras averages a loss over: those between batch and last."""
-    positions = tf.shape(keras.tree.flatten(outputs)[0])[1:-1]
-    return tf.cast(tf.reduce_prod(positions), tf.float32)  # without any: 1
-
-
-def _link(loss):
-    """Returns by what outputs become what is averaged over samples, and its inverse."""
-    name = loss if isinstance(loss, str) else type(loss).__name__
-    from_logits = getattr(loss, "from_logits", False)
-    config = loss.get_config() if hasattr(loss, "get_config") else {}
-    from_logits = from_logits or config.get("from_logits", False)
-    if from_logits and name in ("SparseCategoricalCrossentropy", "CategoricalCrossentropy"):
-        return tf.nn.softmax, lambda p: tf.math.log(tf.maximum(p, 1e-30))
-    if from_logits and name in ("BinaryCrossentropy", "BinaryFocalCrossentropy"):
-        return (
-            tf.sigmoid,
-            lambda p: tf.math.log(tf.maximum(p, 1e-30)) - tf.math.log(tf.maximum(1 - p, 1e-30)),
-        )
-    return tf.identity, tf.identity
+def _moments(likelihood, outputs):
+    """Returns what is averaged over samples: the outputs where nothing says what they are."""
+    return list(likelihood.moments(outputs)) if likelihood else [outputs]

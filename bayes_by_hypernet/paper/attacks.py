@@ -14,7 +14,7 @@ from bayes_by_hypernet import attacks, metrics, perturbations, randomness
 from bayes_by_hypernet.paper import protocols, schema
 from bayes_by_hypernet.paper.posterior import load
 from bayes_by_hypernet.paper.run_directory import RESULTS_FILE, write_json
-from bayes_by_hypernet.prediction import Predictor, sufficient_samples
+from bayes_by_hypernet.prediction import Predictor, kept, sufficient_samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,9 +155,8 @@ class ProjectedGradient(Attack):
             )
 
     def inputs(self, model, x, y, clip=None):
-        x, y = attacks.checked(model, x, y, self.num_samples)
         key = randomness.seed_key(self.seed)
-        gradients = attacks.LossGradients(model)
+        gradients = kept(attacks.LossGradients, model, None, None, x)
 
         def gradient(inputs):
             return gradients(inputs.numpy(), y, self.num_samples, key)

@@ -16,7 +16,7 @@ from bayes_by_hypernet.paper.posterior import Posterior
 from bayes_by_hypernet.paper.run_directory import RunDirectory
 from bayes_by_hypernet.paper.schema import SCHEMA_VERSION
 from bayes_by_hypernet.posteriors.samplers import as_sampler
-from bayes_by_hypernet.prediction import Predictor, categorical_prediction, sufficient_samples
+from bayes_by_hypernet.prediction import Predictor, sufficient_samples
 from bayes_by_hypernet.training import (
     FusedAdam,
     NonFiniteLossError,
@@ -251,8 +251,8 @@ def _predict(predictor, images, num_samples, seed, what):
     with tqdm.tqdm(
         total=num_samples * len(images), desc=said, unit="prediction", unit_scale=True
     ) as bar:
-        (mean, entropy), _ = predictor(images, num_samples, key, progress=bar.update)
-    return categorical_prediction(mean, entropy)
+        moments, _ = predictor(images, num_samples, key, progress=bar.update)
+    return predictor.likelihood.prediction(moments)
 
 
 def _validation(model, dataset, config):

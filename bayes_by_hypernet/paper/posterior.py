@@ -6,8 +6,9 @@ import pathlib
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
+from bayes_by_hypernet.likelihoods import GaussianPrediction, Prediction
 from bayes_by_hypernet.paper.configuration import CONFIG_FILE, read_config
-from bayes_by_hypernet.prediction import GaussianPrediction, Prediction, predict
+from bayes_by_hypernet.prediction import predict
 from bayes_by_hypernet.training.checkpoints import (
     CheckpointError,
     checkpoint_directory,
@@ -88,8 +89,8 @@ class Posterior:
         self.num_distinct_samples = self._sampler.num_distinct_samples
         self.sample_shapes = self._sampler.sample_shapes
         self.variables = self._sampler.variables
-        self.input_shape = self._sampler.input_shape
-        self.input_dtype = self._sampler.input_dtype
+        self.likelihood = method.likelihood
+        self.inputs, self.outputs = self._sampler.inputs, self._sampler.outputs
         self.prediction_batch_size = self._sampler.prediction_batch_size
 
     def sample(self, num_samples: int, seed: int | None = None) -> dict[str, tf.Tensor]:

@@ -1,7 +1,9 @@
 """Posterior samples of Keras models: what prediction, export and attacks draw and evaluate."""
 
 import math
+import os
 
+import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import draws, randomness
@@ -24,8 +26,8 @@ class ModelSampler:
         weight_names: Names of the weights with a posterior, in the order of the computation.
         sample_shapes: Dict, name to shape of one sample's tensors.
         num_distinct_samples: How many samples differ from each other; None: all.
-        input_shape: Shape of one input, or None where it is not known.
-        input_dtype: Its dtype, as TensorFlow names it.
+        inputs: KerasTensors of the inputs in the model's structure; None where not known.
+        outputs: Likewise, of the outputs.
         variables: All that prediction needs.
     """
 
@@ -44,8 +46,7 @@ class ModelSampler:
         self.sample_shapes = {**shapes, **({"key": (2,)} if self._is_keyed else {})}
         self.num_distinct_samples = None if self.sample_shapes else 1
         self.sample_shapes = self.sample_shapes or {"key": (2,)}
-        self.input_shape = _input_shape(model)
-        self.input_dtype = _input_dtype(model)
+        self.inputs, self.outputs = signature_of(model)
 
     def draw(self, num_samples, key):
         """Returns posterior samples, a dict of tensors, each with a leading sample axis.
@@ -95,8 +96,7 @@ class EnsembleSampler:
         self.sample_shapes = {v.path: tuple(v.shape) for v in self._values[0]}
         self.weight_names = list(self.sample_shapes)
         self.num_distinct_samples = len(self.models)
-        self.input_shape = _input_shape(self.models[0])
-        self.input_dtype = _input_dtype(self.models[0])
+        self.inputs, self.outputs = signature_of(self.models[0])
         shapes = [[tuple(v.shape) for v in values] for values in self._values]
         if any(other != shapes[0] for other in shapes):
             raise ValueError(
@@ -120,15 +120,94 @@ class EnsembleSampler:
             return call_with(self._roots[0], values, x)
 
 
+class MixtureSampler:
+    """Models of any kind as equally likely: each sample is a sample of one of them, in turns.
+
+    For models of different architectures, and for those whose own calls differ.
+
+    Args:
+        models: List of Keras models with the same inputs and outputs.
+
+    Attributes are those of `ModelSampler`.
+    """
+
+    prediction_batch_size = None
+
+    def __init__(self, models):
+        self.models = list(models)
+        self._samplers = [ModelSampler(model) for model in self.models]
+        self.variables = [v for sampler in self._samplers for v in sampler.variables]
+        self.sample_shapes = {"member": ()}
+        for i, sampler in enumerate(self._samplers):
+            self.sample_shapes |= {f"{i}/{n}": s for n, s in sampler.sample_shapes.items()}
+        self.weight_names = [
+            f"{i}/{name}" for i, s in enumerate(self._samplers) for name in s.weight_names
+        ]
+        certain = all(s.num_distinct_samples is not None for s in self._samplers)
+        self.num_distinct_samples = len(self.models) if certain else None
+        self.inputs, self.outputs = signature_of(self.models[0])
+        signatures = [_outline(signature_of(model)) for model in self.models]
+        for other in signatures:
+            if other != signatures[0]:
+                raise ValueError(
+                    "Argument `model` must be a list of models with the same inputs and outputs. "
+                    f"Received: {signatures[0]} and {other}"
+                )
+
+    def draw(self, num_samples, key):
+        count = len(self.models)
+        offset = tf.random.stateless_uniform((), key, maxval=count, dtype=tf.int32)
+        samples = {"member": (offset + tf.range(num_samples)) % count}
+        for i, sampler in enumerate(self._samplers):
+            drawn = sampler.draw(num_samples, randomness.fold_in(key, i))
+            samples |= {f"{i}/{name}": values for name, values in drawn.items()}
+        return samples
+
+    def logits(self, x, sample):
+        def of_member(i, sampler):
+            own = {name: sample[f"{i}/{name}"] for name in sampler.sample_shapes}
+            return lambda: sampler.logits(x, own)
+
+        branches = [of_member(i, sampler) for i, sampler in enumerate(self._samplers)]
+        return tf.switch_case(sample["member"], branches)
+
+
 def as_sampler(model):
     """Returns what draws posterior samples of a model: itself, or a sampler of a Keras model.
 
     Args:
-        model: Something with `draw` and `logits`, a Keras model, or a list of Keras models.
+        model: Something with `draw` and `logits`, a Keras model, the path of a `.keras` file, or a
+            list of models or paths, which are equally likely.
+
+    Raises:
+        ValueError: If it is none of these, or the models of a list do not fit together.
     """
     if isinstance(model, (list, tuple)):
-        return EnsembleSampler(model)
-    return model if hasattr(model, "draw") else ModelSampler(model)
+        models = [_loaded(one) for one in model]
+        if not models:
+            raise ValueError("Argument `model` must hold at least one model. Received: []")
+        first = _shapes(models[0])
+        alike = all(_shapes(one) == first for one in models)
+        if alike and not any(draws.seed_states(one) for one in models):
+            return EnsembleSampler(models)
+        return MixtureSampler(models)
+    return model if hasattr(model, "draw") else ModelSampler(_loaded(model))
+
+
+def _loaded(model):
+    """Returns a Keras model, loaded where a path is given."""
+    if isinstance(model, (str, os.PathLike)):
+        model = keras.saving.load_model(model)
+    if not isinstance(model, keras.layers.Layer):
+        raise ValueError(
+            "Argument `model` must be a Keras model, a posterior, the path of a `.keras` file, or "
+            f"a list of models. Received: {model!r} of type {type(model).__name__}"
+        )
+    return model
+
+
+def _shapes(model):
+    return [tuple(v.shape) for v in _state(getattr(model, "body", model))]
 
 
 def _state(model):
@@ -137,17 +216,24 @@ def _state(model):
     return [v for v in model.variables if id(v) not in seeds]
 
 
-def _input_shape(model):
+def signature_of(model):
+    """Returns the KerasTensors of a model's inputs and outputs, None for those not known.
+
+    A subclassed model has none.
+    """
+    if isinstance(model, keras.Sequential):
+        if not model.built or not model.inputs:
+            return None, None
+        return model.inputs[0], model.outputs[0]
     try:
-        shape = model.input_shape
-    except AttributeError:  # a subclassed model has none
-        return None
-    return tuple(shape[1:]) if isinstance(shape, tuple) else None
+        return model.input, model.output
+    except (AttributeError, ValueError):  # never called, or no attribute of a subclassed model
+        return None, None
 
 
-def _input_dtype(model):
-    inputs = getattr(model, "inputs", None) or []  # a subclassed model has none
-    return inputs[0].dtype if len(inputs) == 1 else "float32"
+def _outline(signature):
+    """Returns shapes in place of KerasTensors."""
+    return keras.tree.map_structure(lambda x: tuple(x.shape), signature)
 
 
 def sample_bytes(sampler):

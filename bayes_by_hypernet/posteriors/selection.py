@@ -110,7 +110,7 @@ def _fits(wanted, variable, layers):
 
 def _is_normalization(layers):
     return any(
-        isinstance(layer, NORMALIZATIONS) or getattr(layer, "is_normalization", False)
+        isinstance(layer, NORMALIZATIONS) or getattr(layer, "keeps_points", False)
         for layer in layers
     )
 
