@@ -88,8 +88,7 @@ def adaptive_calibration_error(probs, labels, num_bins=15) -> float:
     confidence = probs.max(axis=1)  # (examples,)
     ranks = np.searchsorted(np.sort(confidence), confidence, side="left")  # (examples,)
     gaps = confidence - (probs.argmax(axis=1) == labels)
-    # Python's integers do not overflow, and neither does int64 here: ranks * num_bins is below
-    # 2^63 for 10^9 examples in 10^9 bins.
+    # int64 does not overflow: 10^9 examples in 10^9 bins stay below 2^63.
     sums = np.bincount(ranks * num_bins // len(ranks), weights=gaps, minlength=num_bins)
     return float(np.abs(sums).sum() / len(ranks))
 
