@@ -3,8 +3,11 @@
 import doctest
 import importlib
 import pkgutil
+import sys
+from pathlib import Path
 
 import pytest
+from test_floors import imported_names
 
 PACKAGES = ["metrics", "decisions"]
 MODULES = ["bayes_by_hypernet.calibration"] + [
@@ -35,3 +38,11 @@ def test_all_names_are_documented_where_they_are_found(package):
     assert list(module.__all__) == sorted(module.__all__, key=lambda n: (not n.isupper(), n))
     for name in module.__all__:
         assert getattr(module, name).__doc__
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_framework_is_imported(name):
+    """They take the predictions of any model, whatever made them."""
+    source = Path(importlib.import_module(name).__file__).read_text()
+    tops = {imported.split(".")[0] for _, imported in imported_names(source, name, False)}
+    assert tops <= {*sys.stdlib_module_names, "bayes_by_hypernet", "numpy", "scipy", "sklearn"}

@@ -82,8 +82,8 @@ def fit_conformal_sets(
 
     ```
     lac:   1 - p_(r)                                              (Sadinle et al. 2019)
-    aps:   p_(1) + ... + p_(r-1) + u p_(r)                        (Romano et al. 2020, Eq. 8)
-    raps:  aps + regularization * max(0, r - k_reg)               (Angelopoulos et al. 2021, Eq. 4)
+    aps:   p_(1) + ... + p_(r-1) + u p_(r)                        (Romano et al. 2020)
+    raps:  aps + regularization * max(0, r - k_reg)               (Angelopoulos et al. 2021)
     ```
 
     `"lac"` has the smallest sets on average; `"aps"` adapts their size to how hard an example is;

@@ -65,7 +65,7 @@ def expected_calibration_error(probs, labels, num_bins=15) -> float:
 
 
 def adaptive_calibration_error(probs, labels, num_bins=15) -> float:
-    """Calibration error over bins of equally many examples (Nguyen & O'Connor 2015, Section 3).
+    """Calibration error over bins of equally many examples (Nguyen & O'Connor 2015).
 
     `expected_calibration_error` over bins of equal width has most examples of a good classifier
     in its last bin; here the bins follow the data. Equal confidences share a bin, that of the
@@ -94,7 +94,7 @@ def adaptive_calibration_error(probs, labels, num_bins=15) -> float:
 
 
 def classwise_calibration_error(probs, labels, num_bins=15) -> float:
-    """Calibration error of every class's probability, mean over classes (Kull et al. 2019, Eq. 3).
+    """Calibration error of every class's probability, mean over classes (Kull et al. 2019).
 
     ```
     mean over c of (sum over bins b of n_bc / N * |mean of p_c in b - share of label c in b|)

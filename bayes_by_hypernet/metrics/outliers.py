@@ -6,7 +6,7 @@ from bayes_by_hypernet.metrics.arrays import as_floats, as_probs, check_between
 
 
 def max_probability_score(probs) -> np.ndarray:
-    """One minus the largest probability (Hendrycks & Gimpel 2017, Section 2).
+    """One minus the largest probability (Hendrycks & Gimpel 2017).
 
     Args:
         probs: Array `(..., classes)`.
@@ -107,7 +107,7 @@ def outlier_fpr(in_scores, out_scores, tpr=0.95, positive="out") -> float:
     """False positive rate at the threshold that finds at least `tpr` of the positives ('FPR95').
 
     With `positive="out"` it is the share of test examples that are taken for outliers when 95 % of
-    the outliers are found. With `positive="in"`, as in Liang et al. (2018, Section 4.2), it is
+    the outliers are found. With `positive="in"`, as in Liang et al. (2018), it is
     the share of outliers that are taken for test examples when 95 % of those are accepted.
 
     Args:

@@ -62,7 +62,7 @@ def gaussian_mixture_nll(sample_means, std, targets) -> float:
 
 
 def crps_gaussian(mean, std, targets) -> float:
-    """Continuous ranked probability score of Gaussians (Gneiting & Raftery 2007, Eq. 21, negated).
+    """Continuous ranked probability score of Gaussians (Gneiting & Raftery 2007, Section 4.2).
 
     ```
     std * (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)),   z = (target - mean) / std
@@ -106,7 +106,7 @@ def crps_samples(samples, targets, estimator="plain") -> float:
         targets: Array `(examples, ...)`.
         estimator: `"plain"`: all S^2 pairs, the score of the samples' own distribution. `"fair"`:
             the S (S - 1) pairs of different samples, whose expectation is the score of the
-            distribution that they are from (Ferro 2014; Zamo & Naveau 2018, Eq. 4). It may be
+            distribution that they are from (Ferro 2014; Zamo & Naveau 2018). It may be
             negative.
 
     Returns:
@@ -193,7 +193,7 @@ class QuantileCalibration(NamedTuple):
 
 
 def quantile_calibration_curve(pit, num_levels=99) -> QuantileCalibration:
-    """Observed against nominal coverage of quantiles (Kuleshov et al. 2018, Section 3.4).
+    """Observed against nominal coverage of quantiles (Kuleshov et al. 2018).
 
     Args:
         pit: Array of any shape, what `gaussian_pit` or `sample_pit` returns.
@@ -221,7 +221,7 @@ def quantile_calibration_curve(pit, num_levels=99) -> QuantileCalibration:
 def quantile_calibration_error(pit, num_levels=99) -> float:
     """Mean absolute gap between observed and nominal coverage of quantiles.
 
-    Kuleshov et al. (2018, Eq. 9) sum the squares; the mean absolute gap, as in Chung et al. (2021),
+    Kuleshov et al. (2018) sum the squares; the mean absolute gap, as in Chung et al. (2021),
     is a share of targets, whatever the number of levels.
 
     Args:

@@ -52,7 +52,7 @@ def risk_coverage_curve(scores, losses) -> RiskCoverageCurve:
 
 
 def aurc(scores, losses) -> float:
-    """Area under the risk-coverage curve (Geifman, Uziel & El-Yaniv 2019, Section 3).
+    """Area under the risk-coverage curve (Geifman, Uziel & El-Yaniv 2019).
 
     ```
     mean over i = 1..n of (mean loss of the i most certain examples)
@@ -76,7 +76,7 @@ def aurc(scores, losses) -> float:
 
 
 def excess_aurc(scores, losses) -> float:
-    """E-AURC: `aurc` minus that of the best scores (Geifman, Uziel & El-Yaniv 2019, Section 3).
+    """E-AURC: `aurc` minus that of the best scores (Geifman, Uziel & El-Yaniv 2019).
 
     The best scores put the losses in order. Their area is computed from the losses, and not from
     the paper's approximation r + (1 - r) log(1 - r), so that the best scores give exactly 0.
