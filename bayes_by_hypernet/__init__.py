@@ -33,7 +33,7 @@ from bayes_by_hypernet.priors import NormalPrior
 from bayes_by_hypernet.training.optimizer import FusedAdam
 
 if TYPE_CHECKING:  # the names in `_LAZY`, for editors and type checkers
-    from bayes_by_hypernet import callbacks, likelihoods, metrics
+    from bayes_by_hypernet import calibration, callbacks, decisions, likelihoods, metrics
     from bayes_by_hypernet.attacks import fast_sign_attack
     from bayes_by_hypernet.paper.posterior import Posterior, load
 
@@ -42,7 +42,9 @@ __version__ = "0.1.0"
 # Imported when first used: public name to module, and attribute of the module or None for itself.
 _LAZY = {
     "Posterior": ("bayes_by_hypernet.paper.posterior", "Posterior"),
+    "calibration": ("bayes_by_hypernet.calibration", None),
     "callbacks": ("bayes_by_hypernet.callbacks", None),
+    "decisions": ("bayes_by_hypernet.decisions", None),
     "fast_sign_attack": ("bayes_by_hypernet.attacks", "fast_sign_attack"),
     "likelihoods": ("bayes_by_hypernet.likelihoods", None),
     "load": ("bayes_by_hypernet.paper.posterior", "load"),
@@ -60,7 +62,9 @@ __all__ = [
     "Prediction",
     "SingleHypernetwork",
     "bayesify",
+    "calibration",
     "callbacks",
+    "decisions",
     "export",
     "fast_sign_attack",
     "kernel_kl",

@@ -11,7 +11,7 @@ import tqdm
 from bayes_by_hypernet import environment, metrics, randomness
 from bayes_by_hypernet.data import Examples
 from bayes_by_hypernet.export import export
-from bayes_by_hypernet.paper import protocols
+from bayes_by_hypernet.paper import measures, protocols
 from bayes_by_hypernet.paper.posterior import Posterior
 from bayes_by_hypernet.paper.run_directory import RunDirectory
 from bayes_by_hypernet.paper.schema import SCHEMA_VERSION
@@ -79,9 +79,7 @@ def run(
         method, config, dataset, directory.path, strategy, steps_per_call, checkpoint_minutes
     )
     if chief:
-        predictions = predict(method, dataset, config)
-        directory.write_predictions(*predictions, dataset.test.labels)
-        directory.write_curves(curves(*predictions, dataset.test.labels))
+        measured = _measure(method, dataset, config, directory)
         logger.info("Exporting the SavedModel.")
         pipeline = config.pipeline
         path = directory.path / "saved_model"
@@ -89,7 +87,7 @@ def run(
         results = {
             "schema_version": SCHEMA_VERSION,
             **config.flat(),
-            **evaluate(*predictions, dataset.test.labels),
+            **measured,
             **description,
             **_describe(method, strategy),
             "fallback_reason": fallback_reason,
@@ -197,13 +195,37 @@ def _describe(method, strategy):
 
 def predict(method, dataset, config):
     """Returns the `Prediction`s of the test set and of the outliers."""
-    sampler = method.sampler
-    predictor = Predictor(sampler)
-    num_samples = sufficient_samples(sampler, config.num_predictive_samples)
+    predictor, num_samples = Predictor(method.sampler), _num_samples(method, config)
     return [
-        _predict(predictor, config.pipeline.inputs(images), num_samples, config.seed, what)
+        _predict(predictor, images, num_samples, config, what)
         for images, what in ((dataset.test.images, "test images"), (dataset.outliers, "outliers"))
     ]
+
+
+def predict_validation(method, dataset, config):
+    """Returns the `Prediction` of the validation set, or None where there is none."""
+    if dataset.validation is None:
+        return None
+    images, num_samples = dataset.validation.images, _num_samples(method, config)
+    return _predict(Predictor(method.sampler), images, num_samples, config, "validation images")
+
+
+def _num_samples(method, config):
+    return sufficient_samples(method.sampler, config.num_predictive_samples)
+
+
+def _measure(method, dataset, config, directory):
+    """Predicts, keeps the predictions and the curves, and returns all measures by name."""
+    predictions, labels = predict(method, dataset, config), dataset.test.labels
+    directory.write_predictions(*predictions, labels)
+    directory.write_curves(curves(*predictions, labels))
+    validation = predict_validation(method, dataset, config)
+    validation_labels = None if validation is None else dataset.validation.labels
+    return {
+        **evaluate(*predictions, labels),
+        **measures.further(*predictions, labels, _num_samples(method, config)),
+        **measures.tempered(validation, validation_labels, predictions[0], labels),
+    }
 
 
 def evaluate(test, outliers, labels):
@@ -245,8 +267,9 @@ def curves(test, outliers, labels):
     }
 
 
-def _predict(predictor, images, num_samples, seed, what):
-    key = randomness.fold_in(randomness.seed_key(seed), "evaluation")
+def _predict(predictor, images, num_samples, config, what):
+    images = config.pipeline.inputs(images)
+    key = randomness.fold_in(randomness.seed_key(config.seed), "evaluation")
     said = f"predicting {len(images)} {what} with {num_samples} posterior samples"
     with tqdm.tqdm(
         total=num_samples * len(images), desc=said, unit="prediction", unit_scale=True

@@ -7,6 +7,7 @@ ADAM_EPSILON = 1e-5  # authors' code
 SEED = 42  # authors' code
 NUM_PREDICTIVE_SAMPLES = 100  # paper, Section 3
 NUM_VALIDATION_SAMPLES = 10  # ours: reported every epoch, selects nothing
+CONFORMAL_ALPHA = 0.1  # ours: share of labels that the conformal sets of a run may miss
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,11 @@ protocol seed error_percent in_auc outlier_auc nll brier ece auroc mutual_inform
 mutual_information_out train_seconds ms_per_step num_weights num_parameters epochs temperature
 hardware versions data_fingerprint config complete""".split()
 
+# What later versions of the package added: runs made before lack them.
+LATER_KEYS = """classwise_ece adaptive_ece aupr_out aupr_in fpr95 aurc e_aurc conformal_coverage
+conformal_set_size auroc_mutual_information aupr_out_mutual_information aupr_in_mutual_information
+fpr95_mutual_information fitted_temperature tempered_nll tempered_ece""".split()
+
 
 @pytest.fixture(autouse=True)
 def _tiny_network(monkeypatch):
@@ -122,7 +127,8 @@ class TestRun:
         directory, results = finished
         written = json.loads((directory / "results.json").read_text())
         assert written == json.loads(json.dumps(results))
-        assert not set(KEYS) - set(results)
+        assert not {*KEYS, *LATER_KEYS} - set(results)
+        assert None not in [results[name] for name in LATER_KEYS]
         assert results["complete"] is True
         assert results["num_weights"] == 4 * 9 + 4 + 16 * 3 + 3
         assert results["data_fingerprint"] == tiny.dataset().fingerprint()
@@ -203,6 +209,8 @@ class TestRun:
     def test_every_method_runs_loads_predicts_and_serves(self, tmp_path, method):
         results = experiment.run(tiny.config(method), tiny.dataset, tmp_path)
         assert results["complete"] and results["num_weights"] == 91
+        # One sample has no mutual information.
+        assert (results["auroc_mutual_information"] is None) == (method == "map")
         posterior = bbh.load(tmp_path)
         predictions = experiment.predict(posterior.method, tiny.dataset(), posterior.config)
         again = experiment.evaluate(*predictions, tiny.dataset().test.labels)

@@ -102,6 +102,17 @@ def test_holds_the_tables_of_the_runs(folder):
     assert page.tables[:3] == expected
 
 
+def test_runs_of_before_and_with_later_measures_stand_side_by_side(folder):
+    later = {"classwise_ece": 0.0123, "auroc_mutual_information": None, "fitted_temperature": 1.25}
+    before = _write(folder).tables
+    assert not any("classwise_ece" in row for table in before for row in table)
+    run_folders.make(folder / "runs" / "map", RUNS["map"], **later)
+    after = _write(folder).tables
+    rows = [row for table in after for row in table]
+    assert ["classwise_ece", "0.0123"] in rows and ["fitted_temperature", "1.25"] in rows
+    assert after[:3] == before[:3]  # the paper's tables
+
+
 def test_needs_nothing_but_itself_and_leaves_the_figures_beside_it(folder):
     page = _write(folder)
     text = (folder / "out" / "index.html").read_text()

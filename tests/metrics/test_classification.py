@@ -198,7 +198,7 @@ class MutualInformationTest(parameterized.TestCase):
 
 class ValidationTest(parameterized.TestCase):
     @parameterized.named_parameters(
-        ("shape", PROBS[0], LABELS, r"`probs` must have shape \(examples, classes\)"),
+        ("shape", PROBS[0], LABELS, r"`probs` must have shape \(examples, ..., classes\)"),
         ("empty", np.ones((0, 3)), np.ones(0, int), r"Received: shape=\(0, 3\)"),
         ("nan", PROBS * np.nan, LABELS, "`probs` must be finite. Received: 12 values"),
         ("logits", PROBS * 3, LABELS, "sum to 1 .* Received: sums from 3 to 3"),
