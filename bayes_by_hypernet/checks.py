@@ -62,6 +62,16 @@ def check_positive(name, value):
     return float(value)
 
 
+def check_rate(value):
+    """Returns `value`, a dropout rate, as a float; ValueError unless it is in [0, 1)."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < 1:
+        raise ValueError(
+            f"Argument `rate` must be at least 0 and less than 1. Received: rate={value!r}"
+        )
+    return float(value)
+
+
 def check_num_train_examples(value):
     """Returns N as an int, or None; ValueError unless it is a number of examples."""
     if value is None:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
+from bayes_by_hypernet.checks import check_choice
 from bayes_by_hypernet.kernels import custom_kernel_kl, library, xla
 from bayes_by_hypernet.kernels import kernel_kl as tensorflow_kernel_kl
 from bayes_by_hypernet.priors import NormalPrior
@@ -117,8 +118,8 @@ def kernel_kl_to_prior(
 
 def _use_custom_op(estimator, implementation):
     """Whether the C++ operation computes the estimate; loads its library if so."""
-    _check_choice("estimator", estimator, ESTIMATORS)
-    _check_choice("implementation", implementation, IMPLEMENTATIONS)
+    check_choice("estimator", estimator, ESTIMATORS)
+    check_choice("implementation", implementation, IMPLEMENTATIONS)
     if implementation == "custom_op":
         if estimator == "full":
             raise ValueError(
@@ -175,11 +176,6 @@ def _posterior_matrices(samples):
     pieces = _as_matrices("posterior_samples", samples)
     dtype = tf.float64 if any(piece.dtype == tf.float64 for piece in pieces) else tf.float32
     return [tf.cast(piece, dtype) for piece in pieces]
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"Argument `{name}` must be one of {choices}. Received: {name}={value!r}")
 
 
 def _check_counts(q, p):

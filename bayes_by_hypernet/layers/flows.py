@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import compat, randomness
+from bayes_by_hypernet.checks import check_integer
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -37,11 +38,8 @@ class MaskedRealNVP(keras.layers.Layer):
 
     def __init__(self, num_steps=2, hidden_units=50, **kwargs):
         super().__init__(**kwargs)
-        for name, value in (("num_steps", num_steps), ("hidden_units", hidden_units)):
-            if value < 1:
-                raise ValueError(f"Argument `{name}` must be at least 1. Received: {name}={value}")
-        self.num_steps = num_steps
-        self.hidden_units = hidden_units
+        self.num_steps = check_integer("num_steps", num_steps, 1)
+        self.hidden_units = check_integer("hidden_units", hidden_units, 1)
 
     def build(self, z_shape, key_shape=None):
         dim = z_shape[-1]

@@ -250,19 +250,9 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
         return self.layer.compute_mask(inputs, previous_mask)
 
     def get_config(self):
-        config = {
-            name: getattr(self, name)
-            for name in (
-                "include",
-                "exclude",
-                "pretrained",
-                "num_samples",
-                "num_likelihood_samples",
-                "max_parameters",
-            )
-        }
-        for name in ("include", "exclude"):
-            config[name] = _serializable(name, config[name])
+        names = ("pretrained", "num_samples", "num_likelihood_samples", "max_parameters")
+        config = {name: getattr(self, name) for name in names}
+        config |= {name: _serializable(getattr(self, name)) for name in ("include", "exclude")}
         return {**super().get_config(), **config}
 
     @classmethod
@@ -303,7 +293,7 @@ def _build_by_call(layer, args, kwargs):
     layer(*keras.tree.map_structure(symbolic, args), **keras.tree.map_structure(symbolic, kwargs))
 
 
-def _serializable(name, value):
+def _serializable(value):
     values = value if isinstance(value, (list, tuple)) else [value]
     if all(one is None or isinstance(one, str) for one in values):
         return list(value) if isinstance(value, (list, tuple)) else value

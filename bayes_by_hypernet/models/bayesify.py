@@ -1,5 +1,6 @@
 """`bayesify`: a posterior over the variables of any Keras model, in one line."""
 
+import functools
 import math
 import sys
 
@@ -127,11 +128,6 @@ def _hypernet(model, settings, selection, **options):
     return _wrapped(layers.Hypernet, model, settings, selection, **options)
 
 
-@register("mean_field")
-def _mean_field(model, settings, selection, **options):
-    return _wrapped(layers.MeanField, model, settings, selection, **options)
-
-
 def _wrapped(wrapper, model, settings, selection, verbose=True, **options):
     """Returns the `BayesianModel` of a model inside one wrapper."""
     shared = {name: settings[name] for name in ("num_train_examples", "seed")}
@@ -151,21 +147,6 @@ def _say(verbose, model, num_parameters, num_weights):
             "weights",
             file=sys.stderr,
         )
-
-
-@register("flipout")
-def _flipout(model, settings, selection, **options):
-    return _converted("flipout", model, settings, selection, **options)
-
-
-@register("reparameterization")
-def _reparameterization(model, settings, selection, **options):
-    return _converted("reparameterization", model, settings, selection, **options)
-
-
-@register("mnf")
-def _mnf(model, settings, selection, **options):
-    return _converted("mnf", model, settings, selection, **options)
 
 
 def _converted(
@@ -227,6 +208,11 @@ def _converted(
             new.start_at(layer.kernel, layer.bias if layer.use_bias else None)
     _say(verbose, model, made.num_parameters, made.num_weights)
     return made
+
+
+register("mean_field")(functools.partial(_wrapped, layers.MeanField))
+for _name in CONVERSIONS:
+    register(_name)(functools.partial(_converted, _name))
 
 
 def _joint(name, prior_stddev, options):

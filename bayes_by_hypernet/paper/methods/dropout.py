@@ -3,6 +3,7 @@
 import dataclasses
 
 from bayes_by_hypernet import models
+from bayes_by_hypernet.checks import check_rate
 from bayes_by_hypernet.paper.methods.base import Method, PriorOptions
 
 
@@ -19,10 +20,7 @@ class DropoutOptions(PriorOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.rate < 1:
-            raise ValueError(
-                f"Argument `rate` must be at least 0 and less than 1. Received: rate={self.rate}"
-            )
+        check_rate(self.rate)
 
 
 class MonteCarloDropout(Method):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from bayes_by_hypernet.checks import check_choice
 from bayes_by_hypernet.layers import STATISTICS
 from bayes_by_hypernet.paper.networks.base import Network
 from bayes_by_hypernet.paper.networks.lenet import LENET, lenet
@@ -23,11 +24,7 @@ def get(name: str, batch_norm: str | None = None) -> Network:
     Raises:
         ValueError: If there is no such network, or `batch_norm` means nothing to it.
     """
-    if name not in NETWORKS:
-        raise ValueError(
-            f"Argument `network` must be one of {sorted(NETWORKS)}. Received: network={name!r}"
-        )
-    network = NETWORKS[name]
+    network = NETWORKS[check_choice("network", name, tuple(sorted(NETWORKS)))]
     if batch_norm is None:
         return network
     allowed = STATISTICS if network.batch_norm else (None,)
