@@ -67,12 +67,12 @@ def _independent_kl_normal_prior_gradient(op, upstream, *unused):
 
 @tf.custom_gradient
 def _constant(gradient):
-    """The gradient itself, of which nobody may take the gradient: it would silently be zero."""
+    """The gradient itself. Second derivatives raise: they would silently be zero."""
 
     def second_derivative(upstream):
         raise NotImplementedError(
-            "The C++ operation for the kernel KL has no second derivative. Pass "
-            "implementation='tensorflow' to bbh.kernel_kl, or set BBH_CPP_OPS=tensorflow."
+            "The C++ operation for the nearest-neighbour KL has no second derivative. Pass "
+            "implementation='tensorflow' to bbh.nearest_neighbor_kl, or set BBH_CPP_OPS=tensorflow."
         )
 
     return tf.identity(gradient), second_derivative

@@ -1,4 +1,9 @@
-"""The kernel estimate of KL(q || p) from samples (Eq. 2), as the paper's runs use it."""
+"""The nearest-neighbour estimate of KL(q || p) from samples (Eq. 2).
+
+The paper calls it the kernel estimate.
+"""
+
+import warnings
 
 import tensorflow as tf
 
@@ -12,7 +17,7 @@ ESTIMATORS = ("independent", "full")
 IMPLEMENTATIONS = ("auto", "custom_op", "tensorflow")
 
 
-def kernel_kl(
+def nearest_neighbor_kl(
     posterior_samples, prior_samples, estimator: str = "independent", implementation: str = "auto"
 ) -> tf.Tensor:
     """Nearest-neighbour estimate of KL(q || p) from samples (Eq. 2).
@@ -83,7 +88,19 @@ def kernel_kl(
     return tensorflow_kernel_kl.independent_kl(_joined(q), _joined(p))
 
 
-def kernel_kl_to_prior(
+def kernel_kl(
+    posterior_samples, prior_samples, estimator: str = "independent", implementation: str = "auto"
+) -> tf.Tensor:
+    """Deprecated: the old name of `nearest_neighbor_kl`."""
+    warnings.warn(
+        "`bbh.kernel_kl` is now called `bbh.nearest_neighbor_kl`.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return nearest_neighbor_kl(posterior_samples, prior_samples, estimator, implementation)
+
+
+def nearest_neighbor_kl_to_prior(
     posterior_samples, prior, key, estimator="independent", implementation="auto"
 ) -> tf.Tensor:
     """Nearest-neighbour estimate of KL(q || p) against as many fresh samples of the prior.
@@ -95,13 +112,13 @@ def kernel_kl_to_prior(
         posterior_samples: List of tensors `(n, *weight_shape)`, n >= 2.
         prior: Callable `(shape, seed) -> samples`.
         key: Stateless seed, int32 `(2,)`.
-        estimator, implementation: As in `kernel_kl`.
+        estimator, implementation: As in `nearest_neighbor_kl`.
 
     Returns:
-        Scalar tensor, in nats, as `kernel_kl`'s.
+        Scalar tensor, in nats, as `nearest_neighbor_kl`'s.
 
     Raises:
-        ValueError, RuntimeError: As `kernel_kl`.
+        ValueError, RuntimeError: As `nearest_neighbor_kl`.
     """
     key = randomness.fold_in(key, "prior")
     keys = [randomness.fold_in(key, i) for i in range(len(posterior_samples))]
@@ -113,7 +130,7 @@ def kernel_kl_to_prior(
     priors = [
         prior(samples.shape, key) for samples, key in zip(posterior_samples, keys, strict=True)
     ]
-    return kernel_kl(posterior_samples, priors, estimator, implementation)
+    return nearest_neighbor_kl(posterior_samples, priors, estimator, implementation)
 
 
 def _use_custom_op(estimator, implementation):
