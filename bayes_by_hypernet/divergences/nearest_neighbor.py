@@ -105,8 +105,8 @@ def nearest_neighbor_kl_to_prior(
 ) -> tf.Tensor:
     """Nearest-neighbour estimate of KL(q || p) against as many fresh samples of the prior.
 
-    Each tensor has a key of its own, which follows from `key`. Where the C++ operation is used, the
-    samples of a normal prior are drawn inside it and take no memory.
+    Each tensor's key follows from `key`. The C++ operation draws the samples of a normal prior
+    itself, which takes no memory.
 
     Args:
         posterior_samples: List of tensors `(n, *weight_shape)`, n >= 2.

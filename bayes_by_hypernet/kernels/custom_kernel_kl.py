@@ -53,7 +53,7 @@ def _independent_kl_gradient(op, upstream, *unused):
     count = len(op.outputs) - 1
     q, p = list(op.inputs[:count]), list(op.inputs[count:])
     with tf.device("CPU:0"):
-        # Constants, as prior samples are: a graph drops this where nobody asks for it.
+        # Prior samples are usually constants: a graph drops this if it is not used.
         for_prior = library.load().bayes_by_hypernet_independent_kl_prior_gradient(
             posterior=q, prior=p
         )

@@ -18,10 +18,10 @@ from bayes_by_hypernet.priors import NormalPrior
 
 
 class _KeyStream:
-    """Stands in for TFP's `SeedStream`, and gives stateless keys where that gives integers.
+    """Replaces TFP's `SeedStream`: gives stateless keys, not integers.
 
-    With integers TFP draws Flipout's signs from TensorFlow's stateful generator, whose place is
-    lost when a run is resumed.
+    With integers TFP draws Flipout's signs from TensorFlow's stateful generator, which loses its
+    state when a run is resumed.
     """
 
     def __init__(self, seed, salt):
@@ -37,7 +37,7 @@ class _KeyStream:
 def _tfp():
     """Returns TensorFlow Probability, imported when a layer first needs it: it takes seconds."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of its own code
+        warnings.simplefilter("ignore", DeprecationWarning)  # about its own code
         import tensorflow_probability as tfp
 
         return tfp

@@ -11,7 +11,7 @@ from bayes_by_hypernet.checks import check_integer
 class MaskedRealNVP(keras.layers.Layer):
     """RealNVP steps with random masks (Louizos & Welling, 2017, Eq. 9; Dinh et al., 2017).
 
-    Each step keeps the entries of z that its mask picks, and moves the others as they say:
+    Each step keeps the entries of z that its mask picks, and moves the others by them:
 
     ```
     h = tanh(dense(mask * z)),  shift = dense(h),  g = sigmoid(dense(h))
@@ -19,7 +19,7 @@ class MaskedRealNVP(keras.layers.Layer):
     log |det dz'/dz| = sum((1 - mask) * log g)
     ```
 
-    Masks are Bernoulli(1/2), drawn anew for every step, row and key.
+    Masks are Bernoulli(1/2), drawn for every step, row and key.
 
     Args:
         num_steps: Integer, at least 1.

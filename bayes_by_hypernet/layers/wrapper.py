@@ -1,4 +1,4 @@
-"""What the wrappers of any Keras layer share: its variables stand for a posterior's samples."""
+"""What the wrappers of any Keras layer share: samples of a posterior replace its variables."""
 
 import keras
 import tensorflow as tf

@@ -270,8 +270,8 @@ def _dropout(model, settings, selection, rate=None, prior_stddev=1.0, verbose=Tr
     body = replace_layers(model, convert)
     if not replaced:
         raise ValueError(
-            "Argument `method` must not be 'dropout' for a model without Dropout layers: they say "
-            f"where units are dropped. Received: model={model.name!r}, whose layers are "
+            "Argument `method` must not be 'dropout' for a model without Dropout layers: these "
+            f"decide where units are dropped. Received: model={model.name!r}, whose layers are "
             f"{[layer.name for layer in model.layers]}"
         )
     return BayesianModel(body, weight_decay_stddev=prior_stddev, **settings)
@@ -294,7 +294,7 @@ def _check_unselected(method, selection):
 
 
 def replace_layers(model, convert):
-    """Returns a model of the same graph in which `convert(layer)` stands for each layer.
+    """Returns a model of the same graph in which `convert(layer)` replaces each layer.
 
     Layers that `convert` returns as they are stay shared between both models.
 

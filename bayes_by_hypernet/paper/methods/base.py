@@ -33,23 +33,23 @@ class Method(abc.ABC):
     """A method of the paper on a network: Bayesian models to be fitted, and their samples.
 
     Class attributes:
-        name: As launchers say it.
-        label, colour: As figures and tables show it; colours that colour-blind readers tell apart
+        name: The launchers' name for it.
+        label, colour: For figures and tables; colours that colour-blind readers tell apart
             (Wong, 2011).
         Options: Dataclass of the method's settings, each a flag of the same name.
         learning_rate: Adam's (protocol).
         anneals_kl: Whether the KL is annealed.
 
     Attributes:
-        members: Dict, name to the `BayesianModel`s that are fitted one after another, each in a
-            run of its own; one without a name for everything but an ensemble.
+        members: Dict, name to the `BayesianModel`s that are fitted one after another; a single one
+            without a name for every method but an ensemble.
 
     Args:
         network: `Network`.
         options: `Options`.
         seed: Integer, or None.
-        prediction_batch_size: How many inputs are predicted at once, where their answers depend
-            on each other; None: as many as one likes.
+        prediction_batch_size: How many inputs are predicted at once, if their predictions depend
+            on each other; None: any number.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Method(abc.ABC):
 
     @staticmethod
     def authors_batch_norm(options):
-        """Returns whose statistics a network normalises by in the authors' code (ruling 10)."""
+        """Returns the statistics by which the authors' code normalises (ruling 10)."""
         return "instance"
 
     def member_names(self):

@@ -2,7 +2,7 @@
 
 from bayes_by_hypernet.checks import check_at_least, check_choice
 
-# What launchers say, and what the library calls it.
+# The launchers' names to the library's.
 SAMPLED_ESTIMATORS = {
     "kernel_independent": "independent",
     "kernel_full": "full",

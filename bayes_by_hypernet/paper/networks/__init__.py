@@ -9,7 +9,7 @@ from bayes_by_hypernet.paper.networks.lenet import LENET, lenet
 from bayes_by_hypernet.paper.networks.mlp import TOY, mlp
 from bayes_by_hypernet.paper.networks.resnet32 import RESNET32, resnet32
 
-# Those that a configuration can name: the toy regression's has data and settings of its own.
+# A configuration can name these. The toy regression's network has other data and settings.
 NETWORKS = {network.name: network for network in (LENET, RESNET32)}
 
 
@@ -18,7 +18,7 @@ def get(name: str, batch_norm: str | None = None) -> Network:
 
     Args:
         name: String.
-        batch_norm: Whose statistics it normalises by, `"instance"`, `"batch"` or `"moving"`;
+        batch_norm: Statistics by which it normalises, `"instance"`, `"batch"` or `"moving"`;
             None: its default.
 
     Raises:
