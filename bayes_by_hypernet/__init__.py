@@ -19,7 +19,7 @@ if keras.backend.backend() != "tensorflow":
 # Imported with the package: the modules whose classes `keras.saving.load_model` finds by name, and
 # `export`, a function that a later import of the module of that name would replace.
 from bayes_by_hypernet import layers, models
-from bayes_by_hypernet.divergences import kernel_kl
+from bayes_by_hypernet.divergences import kernel_kl, nearest_neighbor_kl
 from bayes_by_hypernet.export import export
 from bayes_by_hypernet.hypernetworks import (
     ChunkedHypernetwork,
@@ -73,6 +73,7 @@ __all__ = [
     "load",
     "metrics",
     "models",
+    "nearest_neighbor_kl",
     "predict",
 ]
 

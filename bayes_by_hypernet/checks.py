@@ -36,11 +36,39 @@ def check_integer(name, value, least=None):
     return int(value)
 
 
+def positive_integers(values):
+    """Returns `values` as a tuple of int, or () unless they are positive integers."""
+    try:
+        return tuple(check_integer("values", value, 1) for value in values)
+    except (TypeError, ValueError):  # a number; or no positive integers
+        return ()
+
+
+def check_integers(name, values):
+    """Returns `values` as a tuple of int; ValueError unless they are positive integers."""
+    checked = positive_integers(values)
+    if not checked:
+        raise ValueError(
+            f"Argument `{name}` must be one or more positive integers. Received: {name}={values!r}"
+        )
+    return checked
+
+
 def check_positive(name, value):
     """Returns `value` as a float; ValueError unless it is a positive, finite number."""
     is_number = isinstance(value, (numbers.Real, np.number)) and not isinstance(value, bool)
     if not is_number or not 0 < value < math.inf:
         raise ValueError(f"Argument `{name}` must be positive. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_rate(value):
+    """Returns `value`, a dropout rate, as a float; ValueError unless it is in [0, 1)."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < 1:
+        raise ValueError(
+            f"Argument `rate` must be at least 0 and less than 1. Received: rate={value!r}"
+        )
     return float(value)
 
 

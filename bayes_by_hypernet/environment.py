@@ -40,7 +40,7 @@ def hardware() -> str:
 
 
 def available_memory() -> int | None:
-    """Returns the bytes of memory that are free for this process; None where nobody says."""
+    """Returns the bytes of memory that are free for this process; None if unknown."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             free = next(line for line in lines if line.startswith("MemAvailable:"))

@@ -27,7 +27,7 @@ import measure
 import tensorflow as tf
 
 import bayes_by_hypernet as bbh
-from bayes_by_hypernet.divergences import kernel_kl_to_prior
+from bayes_by_hypernet.divergences import nearest_neighbor_kl_to_prior
 from bayes_by_hypernet.kernels import library
 from bayes_by_hypernet.paper.tables.formats import DASH
 from bayes_by_hypernet.priors import NormalPrior
@@ -44,16 +44,16 @@ def plain(q, key):
 
 def tensorflow_form(q, key):
     prior = tf.random.stateless_normal(tf.shape(q), key)
-    return bbh.kernel_kl(q, prior, implementation="tensorflow")
+    return bbh.nearest_neighbor_kl(q, prior, implementation="tensorflow")
 
 
 def op_given_prior(q, key):
     prior = tf.random.stateless_normal(tf.shape(q), key)
-    return bbh.kernel_kl(q, prior, implementation="custom_op")
+    return bbh.nearest_neighbor_kl(q, prior, implementation="custom_op")
 
 
 def op(q, key):
-    return kernel_kl_to_prior([q], NormalPrior(), key, implementation="custom_op")
+    return nearest_neighbor_kl_to_prior([q], NormalPrior(), key, implementation="custom_op")
 
 
 class Variant(NamedTuple):

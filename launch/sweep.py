@@ -1,12 +1,12 @@
-"""Runs flagfiles with several seeds, one after another, and says in the end how each went.
+"""Runs flagfiles with several seeds, one after another, and lists the outcomes at the end.
 
 python launch/sweep.py --flagfiles='flags/mnist/table3_*_quick.flags' --seeds=42,43
 python launch/sweep.py --flagfiles='flags/mnist/*_quick.flags' -- --data_dir=/data/tfds
 python launch/sweep.py --launcher=launch/cifar5.py --flagfiles='flags/cifar5/*_quick.flags'
 
-What stands behind `--` goes to every run. A run has the directory <root>/<flagfile>-seed<seed>, and
-its output goes to the file of that name with .log. Finished runs are skipped, unfinished resumed;
-of flagfiles with the same configuration the first is run. A failing run does not stop the others.
+Flags after `--` are passed to every run. A run has the directory <root>/<flagfile>-seed<seed>, and
+the file of that name with .log has its output. Finished runs are skipped, interrupted ones resumed.
+Of flagfiles with the same configuration only the first is run. A failed run does not stop the rest.
 """
 
 import glob
@@ -39,7 +39,7 @@ def main(argv):
     own = [flag for module in modules for flag in flags.FLAGS.get_flags_for_module(module)]
     misplaced = ", ".join(f"--{flag.name}" for flag in own if flag.present)
     if misplaced:
-        raise app.UsageError(f"Flags of the runs stand behind `--`. Received before: {misplaced}")
+        raise app.UsageError(f"Flags of the runs must follow `--`. Received before it: {misplaced}")
     tf.config.set_visible_devices([], "GPU")  # its memory is the runs'
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Control-C
     pathlib.Path(ROOT.value).mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def main(argv):
             minutes, error = run.numbers
             print(f"  {run.state}" + (f", {minutes} min, error {error} %" if error else ""))
     except KeyboardInterrupt:
-        message = "Interrupted. The same command goes on with the sweep."
+        message = "Interrupted. Rerun the command to resume the sweep."
     failed = [run.name for run in runs if run.state == "failed"]
     if failed and not message:
         message = f"{len(failed)} failed: {', '.join(failed)}. The same command tries them again."

@@ -385,9 +385,9 @@ class TestChunkedHypernetwork:
     @pytest.mark.parametrize("name", ["chunk_size", "embedding_dim"])
     @pytest.mark.parametrize("value", [0, -1, None, *NO_INTEGERS])
     def test_refuses_what_is_no_positive_integer(self, name, value):
-        message = f"`{name}` must be a positive integer. Received: {name}={value!r}"
+        message = rf"`{name}` must be .*at least 1. Received: {name}={re.escape(repr(value))}"
         for call in (ChunkedHypernetwork, ChunkedHypernetwork.count_parameters):
-            with pytest.raises(ValueError, match=re.escape(message)):
+            with pytest.raises(ValueError, match=message):
                 call(self.SHAPES, **{name: value})
 
     def test_accepts_numpy_integers(self):
@@ -471,8 +471,10 @@ class TestCountParameters:
 
     @pytest.mark.parametrize("noise_dim", [0, *NO_INTEGERS])
     def test_refuses_a_bad_noise_dim(self, noise_dim):
-        message = f"`noise_dim` must be a positive integer. Received: noise_dim={noise_dim!r}"
-        with pytest.raises(ValueError, match=re.escape(message)):
+        message = (
+            rf"`noise_dim` must be .*at least 1. Received: noise_dim={re.escape(repr(noise_dim))}"
+        )
+        with pytest.raises(ValueError, match=message):
             HypernetworkKernel.count_parameters((3, 4), noise_dim=noise_dim)
 
     def test_refuses_what_the_class_refuses(self):

@@ -105,7 +105,7 @@ def _load_or_render(sizes, seed, cache_directory):
 
 
 def _render(sizes, seed):
-    """Draws every split; a chunk has a seed of its own, so threads do not change the images."""
+    """Draws every split; each chunk has its own seed, so threads do not change the images."""
     alphabets = {split: LETTERS if split == "outliers" else DIGITS for split in sizes}
     bases = {alphabet: glyphs.render_glyphs(alphabet) for alphabet in set(alphabets.values())}
     arrays = {}
@@ -129,7 +129,7 @@ def _render(sizes, seed):
 
 
 def _draw(base, seed, labels):
-    """Draws an image of each label, in a font of its own."""
+    """Draws an image of each label, each in its own font."""
     rng = np.random.default_rng(seed)
     by_class = np.argsort(base.classes, kind="stable").reshape(len(DIGITS), -1)  # (10, fonts)
     fonts = rng.integers(by_class.shape[1], size=len(labels))

@@ -1,4 +1,4 @@
-"""Whether a server answers, and small downloads; neither may hang without a network."""
+"""Connectivity check and small downloads, with timeouts."""
 
 import http.client
 import shutil

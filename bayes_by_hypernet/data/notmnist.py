@@ -147,7 +147,7 @@ def _downloaded_files():
 
 
 def _build(folder):
-    """Runs the builder in a folder of its own, so that processes which start at once don't meet."""
+    """Runs the builder in a new folder, so that simultaneous processes do not collide."""
     tfds.disable_progress_bar()
     with cache.staging_folder() as staging:
         builder = NotMNIST(data_dir=staging)

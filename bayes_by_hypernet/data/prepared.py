@@ -1,4 +1,4 @@
-"""Sets that TensorFlow Datasets prepares: had where a server answers, read offline."""
+"""Sets prepared by TensorFlow Datasets: downloaded if possible, read offline."""
 
 import contextlib
 import dataclasses
@@ -65,7 +65,7 @@ class PreparedSet:
     """A set of TFDS in one version, since splits are taken in that version's stored order.
 
     Attributes:
-        title: As people say it.
+        title: For messages.
         name, version: As TFDS says them.
         num_examples: Dict, split to number of examples.
         source: URL of the server that TFDS downloads it from.
@@ -107,7 +107,7 @@ class PreparedSet:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 tfds.builder(name, data_dir=folder, try_gcs=False).download_and_prepare()
-        except Exception as error:  # TFDS raises many kinds, of its own and of its downloader's.
+        except Exception as error:  # TFDS and its downloader raise many kinds.
             if not self.is_prepared(data_dir):  # Another process may have been faster.
                 reason = f"preparing it failed: {error}"
                 raise FileNotFoundError(self._missing(folder, reason)) from error

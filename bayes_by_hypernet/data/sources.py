@@ -10,7 +10,7 @@ EMBEDDED = "embedded"
 
 
 class Source(NamedTuple):
-    """A real data set, and what stands in for it where it cannot be had."""
+    """A real data set, and its replacement if it is not available."""
 
     real: object
     stand_in: object

@@ -103,7 +103,7 @@ def _elastic_displacements(rng, batch):
 
 
 def _blur(rng, images):
-    """Gaussian blur with a width of its own for each image, cut off after two pixels."""
+    """Gaussian blur with a different width for each image, cut off after two pixels."""
     sigma = rng.uniform(*_BLUR_SIGMA, (len(images), 1)).astype(np.float32)
     kernel = np.exp(-0.5 * (np.arange(-2, 3, dtype=np.float32) / sigma) ** 2)
     kernel /= kernel.sum(axis=1, keepdims=True)  # (batch, 5)

@@ -1,14 +1,14 @@
 """Estimators of the KL from samples, by name (Table 5): functions of samples of all weights."""
 
 from bayes_by_hypernet.divergences.adversarial import AdversarialKL
-from bayes_by_hypernet.divergences.kernel import kernel_kl_to_prior
+from bayes_by_hypernet.divergences.nearest_neighbor import nearest_neighbor_kl_to_prior
 from bayes_by_hypernet.divergences.sampled import SampledKL
 
 SAMPLED_ESTIMATORS = ("independent", "full", "adversarial")
 
 
-class KernelKL(SampledKL):
-    """`kernel_kl` against as many fresh samples of the prior.
+class NearestNeighborKL(SampledKL):
+    """`nearest_neighbor_kl` against as many fresh samples of the prior.
 
     Args:
         prior: Callable `(shape, seed) -> samples`.
@@ -21,7 +21,7 @@ class KernelKL(SampledKL):
 
     def __call__(self, samples, key):
         """Returns the estimate in nats; `samples` is a list of tensors `(n, *weight_shape)`."""
-        return kernel_kl_to_prior(samples, self.prior, key, self.estimator)
+        return nearest_neighbor_kl_to_prior(samples, self.prior, key, self.estimator)
 
 
 def sampled_estimator(name, prior, discriminator_units=(64, 64, 64), num_random_weights=None):
@@ -34,4 +34,4 @@ def sampled_estimator(name, prior, discriminator_units=(64, 64, 64), num_random_
     """
     if name == "adversarial":
         return AdversarialKL(prior, discriminator_units, num_random_weights)
-    return KernelKL(prior, name)
+    return NearestNeighborKL(prior, name)

@@ -6,8 +6,8 @@ import abc
 class SampledKL(abc.ABC):
     """A function `(samples, key) -> nats` of samples `(n, *shape)` of all weights.
 
-    One that has parts to be trained in alternation names them in `auxiliary_variables`, and the
-    loop takes `num_auxiliary_steps` of `auxiliary_gradients` before each step of its own.
+    An estimator with parts to be trained in alternation names them in `auxiliary_variables`. The
+    loop then takes `num_auxiliary_steps` of `auxiliary_gradients` before each training step.
 
     Attributes:
         auxiliary_variables: Keras variables.

@@ -1,6 +1,6 @@
 """Says whether the C++ operations are in use, and why: `python -m bayes_by_hypernet.kernels`.
 
-With `--rebuild` it compiles the library in the cache folder anew first, after a failure too.
+With `--rebuild` it first recompiles the library in the cache folder, after a failure too.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m bayes_by_hypernet.kernels", description=__doc__
     )
-    parser.add_argument("--rebuild", action="store_true", help="compile the cached library anew")
+    parser.add_argument("--rebuild", action="store_true", help="recompile the cached library")
     rebuild = parser.parse_args(arguments).rebuild
     try:
         chosen = library.choice()

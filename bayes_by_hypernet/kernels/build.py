@@ -90,7 +90,7 @@ def library_name(tensorflow_version, compile_flags=(), source_directory=SOURCE_D
 
 
 def find_libraries(folder) -> dict[pathlib.Path, LibraryName]:
-    """Returns the libraries in a folder, of whatever version, with what their names say."""
+    """Returns the libraries in a folder, of every version, with what their names tell."""
     matches = {path: _NAME.fullmatch(path.name) for path in sorted(folder.glob(f"{_PREFIX}*.so"))}
     return {path: LibraryName(*match.groups()) for path, match in matches.items() if match}
 
@@ -114,7 +114,7 @@ def compile_library(target, compile_flags, link_flags, compiler, source_director
     `target` is at any time absent, the old library or the whole new one.
 
     Args:
-        target: `pathlib.Path` of the library; its folder is made where it is missing.
+        target: `pathlib.Path` of the library; its folder is made if absent.
         compile_flags: List of strings, `tf.sysconfig.get_compile_flags()`.
         link_flags: List of strings, `tf.sysconfig.get_link_flags()`.
         compiler: String, a command as `find_compiler` returns it.

@@ -53,7 +53,7 @@ def _independent_kl_gradient(op, upstream, *unused):
     count = len(op.outputs) - 1
     q, p = list(op.inputs[:count]), list(op.inputs[count:])
     with tf.device("CPU:0"):
-        # Constants, as prior samples are: a graph drops this where nobody asks for it.
+        # Prior samples are usually constants: a graph drops this if it is not used.
         for_prior = library.load().bayes_by_hypernet_independent_kl_prior_gradient(
             posterior=q, prior=p
         )
@@ -67,12 +67,12 @@ def _independent_kl_normal_prior_gradient(op, upstream, *unused):
 
 @tf.custom_gradient
 def _constant(gradient):
-    """The gradient itself, of which nobody may take the gradient: it would silently be zero."""
+    """The gradient itself. Second derivatives raise: they would silently be zero."""
 
     def second_derivative(upstream):
         raise NotImplementedError(
-            "The C++ operation for the kernel KL has no second derivative. Pass "
-            "implementation='tensorflow' to bbh.kernel_kl, or set BBH_CPP_OPS=tensorflow."
+            "The C++ operation for the nearest-neighbour KL has no second derivative. Pass "
+            "implementation='tensorflow' to bbh.nearest_neighbor_kl, or set BBH_CPP_OPS=tensorflow."
         )
 
     return tf.identity(gradient), second_derivative

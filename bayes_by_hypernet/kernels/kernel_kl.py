@@ -29,9 +29,9 @@ def independent_kl(q, p):
     ```
 
     Autodiff would keep every difference of every pair of samples, `n * (n + m) * num_weights`
-    numbers, several times. This keeps the nearest distances only and derives the rest anew for the
+    numbers, several times. This keeps the nearest distances only and recomputes the rest for the
     gradient; no tensor has more than `max(n, m) * num_weights` elements. The gradient for `p` is a
-    part of its own that a `tf.function` drops where nobody asks for it.
+    separate part, which a `tf.function` drops if it is not used.
 
     Args:
         q: Tensor `(n, num_weights)`, float32 or float64, n >= 2 known statically.

@@ -1,11 +1,10 @@
 """Dropout that stays active at prediction."""
 
-import numbers
-
 import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import draws
+from bayes_by_hypernet.checks import check_rate
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -33,12 +32,7 @@ class MCDropout(draws.DrawingLayer):
 
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(seed, **kwargs)
-        is_number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
-        if not is_number or not 0 <= rate < 1:
-            raise ValueError(
-                f"Argument `rate` must be at least 0 and less than 1. Received: rate={rate!r}"
-            )
-        self.rate = float(rate)
+        self.rate = check_rate(rate)
         self.supports_masking = True
 
     def build(self, inputs_shape):

@@ -18,10 +18,10 @@ from bayes_by_hypernet.priors import NormalPrior
 
 
 class _KeyStream:
-    """Stands in for TFP's `SeedStream`, and gives stateless keys where that gives integers.
+    """Replaces TFP's `SeedStream`: gives stateless keys, not integers.
 
-    With integers TFP draws Flipout's signs from TensorFlow's stateful generator, whose place is
-    lost when a run is resumed.
+    With integers TFP draws Flipout's signs from TensorFlow's stateful generator, which loses its
+    state when a run is resumed.
     """
 
     def __init__(self, seed, salt):
@@ -37,7 +37,7 @@ class _KeyStream:
 def _tfp():
     """Returns TensorFlow Probability, imported when a layer first needs it: it takes seconds."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of its own code
+        warnings.simplefilter("ignore", DeprecationWarning)  # about its own code
         import tensorflow_probability as tfp
 
         return tfp
@@ -56,20 +56,9 @@ class GaussianLayer(PosteriorLayer):
     KL_ESTIMATORS = ("analytic", None)
     TFP_LAYER: str
 
-    def __init__(
-        self,
-        activation=None,
-        use_bias=True,
-        prior_stddev=1.0,
-        initial_log_variance=-9.0,
-        kl_estimator="analytic",
-        num_train_examples=None,
-        seed=None,
-        **kwargs,
-    ):
-        super().__init__(kl_estimator, num_train_examples, seed, **kwargs)
+    def set_posterior(self, use_bias, prior_stddev, initial_log_variance):
+        """Checks and stores what the posterior is."""
         _tfp_class(self.TFP_LAYER)  # here, since an import while a function is traced is traced too
-        self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.prior_stddev = NormalPrior(prior_stddev).stddev
         self.initial_log_variance = initial_log_variance
@@ -167,13 +156,8 @@ class GaussianLayer(PosteriorLayer):
         return self.activation(layer(inputs))
 
     def get_config(self):
-        config = {
-            "activation": keras.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "prior_stddev": self.prior_stddev,
-            "initial_log_variance": self.initial_log_variance,
-        }
-        return {**super().get_config(), **config}
+        names = ("use_bias", "prior_stddev", "initial_log_variance")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 class _Dense(DenseMixin, GaussianLayer):
@@ -189,17 +173,9 @@ class _Dense(DenseMixin, GaussianLayer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(
-            units,
-            activation=activation,
-            use_bias=use_bias,
-            prior_stddev=prior_stddev,
-            initial_log_variance=initial_log_variance,
-            kl_estimator=kl_estimator,
-            num_train_examples=num_train_examples,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(kl_estimator, num_train_examples, seed, **kwargs)
+        self.set_outputs(activation, units)
+        self.set_posterior(use_bias, prior_stddev, initial_log_variance)
 
     def make_tfp_layer(self):
         return self._tfp_layer(self.units)
@@ -221,20 +197,9 @@ class _Conv2D(Conv2DMixin, GaussianLayer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(
-            filters,
-            kernel_size,
-            strides,
-            padding,
-            activation=activation,
-            use_bias=use_bias,
-            prior_stddev=prior_stddev,
-            initial_log_variance=initial_log_variance,
-            kl_estimator=kl_estimator,
-            num_train_examples=num_train_examples,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(kl_estimator, num_train_examples, seed, **kwargs)
+        self.set_outputs(activation, filters, kernel_size, strides, padding)
+        self.set_posterior(use_bias, prior_stddev, initial_log_variance)
 
     def make_tfp_layer(self):
         return self._tfp_layer(self.filters, self.kernel_size, self.strides, self.padding)

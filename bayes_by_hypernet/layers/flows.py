@@ -4,13 +4,14 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import compat, randomness
+from bayes_by_hypernet.checks import check_integer
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
 class MaskedRealNVP(keras.layers.Layer):
     """RealNVP steps with random masks (Louizos & Welling, 2017, Eq. 9; Dinh et al., 2017).
 
-    Each step keeps the entries of z that its mask picks, and moves the others as they say:
+    Each step keeps the entries of z that its mask picks, and moves the others by them:
 
     ```
     h = tanh(dense(mask * z)),  shift = dense(h),  g = sigmoid(dense(h))
@@ -18,7 +19,7 @@ class MaskedRealNVP(keras.layers.Layer):
     log |det dz'/dz| = sum((1 - mask) * log g)
     ```
 
-    Masks are Bernoulli(1/2), drawn anew for every step, row and key.
+    Masks are Bernoulli(1/2), drawn for every step, row and key.
 
     Args:
         num_steps: Integer, at least 1.
@@ -37,11 +38,8 @@ class MaskedRealNVP(keras.layers.Layer):
 
     def __init__(self, num_steps=2, hidden_units=50, **kwargs):
         super().__init__(**kwargs)
-        for name, value in (("num_steps", num_steps), ("hidden_units", hidden_units)):
-            if value < 1:
-                raise ValueError(f"Argument `{name}` must be at least 1. Received: {name}={value}")
-        self.num_steps = num_steps
-        self.hidden_units = hidden_units
+        self.num_steps = check_integer("num_steps", num_steps, 1)
+        self.hidden_units = check_integer("hidden_units", hidden_units, 1)
 
     def build(self, z_shape, key_shape=None):
         dim = z_shape[-1]

@@ -9,6 +9,7 @@ from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS
 from bayes_by_hypernet.kernels import library
 from bayes_by_hypernet.layers.wrapper import PosteriorWrapper
 from bayes_by_hypernet.posteriors.hypernet import (
+    GENERATOR_SETTINGS,
     HypernetPosterior,
     check_settings,
     count_parameters,
@@ -103,18 +104,9 @@ class Hypernet(PosteriorWrapper):
         seed=None,
         **kwargs,
     ):
-        super().__init__(
-            layer,
-            kl_estimator,
-            include,
-            exclude,
-            pretrained,
-            num_samples,
-            num_likelihood_samples,
-            max_parameters,
-            num_train_examples,
-            seed,
-            **kwargs,
+        super().__init__(layer, kl_estimator, num_train_examples, seed, **kwargs)
+        self.set_posterior(
+            include, exclude, pretrained, num_samples, num_likelihood_samples, max_parameters
         )
         if kl_estimator is not None:
             check_integer("num_samples", num_samples)
@@ -129,59 +121,38 @@ class Hypernet(PosteriorWrapper):
         self.chunk_size = check_integer("chunk_size", chunk_size, 1)
         self.embedding_dim = check_integer("embedding_dim", embedding_dim, 1)
         self.prior = priors.get(prior)
-        # Left to itself the KL avoids the C++ operation inside XLA; insisted on, XLA is avoided:
-        # Keras asks this where `compile` may choose `jit_compile` itself.
+        # By default the KL does not use the C++ operation inside XLA. BBH_CPP_OPS=custom_op
+        # requires the operation, so XLA is disabled: `compile` reads this to set `jit_compile`.
         forced = kl_estimator == "independent" and library.choice() == "custom_op"
         self.supports_jit = not forced and layer.supports_jit
 
     @property
+    def _generator(self):
+        """The settings of the hypernetworks, as `HypernetPosterior` names them."""
+        return {name: getattr(self, name) for name in GENERATOR_SETTINGS}
+
+    @property
     def estimator(self):
         """Function `(samples, key) -> nats`, or None."""
-        return (
-            None if self.kl_estimator is None else sampled_estimator(self.kl_estimator, self.prior)
-        )
+        if self.kl_estimator is None:
+            return None
+        return sampled_estimator(self.kl_estimator, self.prior)
 
     def make_posterior(self, names, shapes, values):
         return HypernetPosterior(
             names,
             shapes,
             self.estimator,
-            self.architecture,
-            self.noise,
-            self.noise_dim,
-            self.hidden_units,
-            self.num_slices,
-            self.chunk_size,
-            self.embedding_dim,
-            self.targets if self.pretrained else None,
+            **self._generator,
+            centres=self.targets if self.pretrained else None,
             dtype=self.dtype_policy,
             name="posterior",
         )
 
     def count_parameters(self, names, shapes):
-        counts = count_parameters(
-            shapes,
-            self.architecture,
-            self.noise_dim,
-            self.hidden_units,
-            self.num_slices,
-            self.chunk_size,
-            self.embedding_dim,
-        )
+        counts = count_parameters(shapes, **self._generator)
         return dict(zip(names if len(counts) == len(names) else ["all"], counts, strict=True))
 
     def get_config(self):
-        config = {
-            name: getattr(self, name)
-            for name in (
-                "architecture",
-                "noise",
-                "noise_dim",
-                "hidden_units",
-                "num_slices",
-                "chunk_size",
-                "embedding_dim",
-            )
-        }
-        config["prior"] = keras.saving.serialize_keras_object(self.prior)
-        return {**super().get_config(), **config}
+        prior = keras.saving.serialize_keras_object(self.prior)
+        return {**super().get_config(), **self._generator, "prior": prior}

@@ -46,7 +46,10 @@ def image_inputs(name, shape, channels_axis=-1):
 
 
 class GivenWeightsMixin:
-    """Computes with the weights that a forward pass gives the layer, where it gives some."""
+    """Computes with the weights that a forward pass gives the layer, where it gives some.
+
+    A layer's constructor calls `set_outputs` of its kind after `super().__init__`.
+    """
 
     def call(self, inputs, training=None):
         inputs = tf.cast(inputs, self.compute_dtype)  # integers too
@@ -65,12 +68,16 @@ class GivenWeightsMixin:
         shapes = [self.kernel_shape, self.kernel_shape[-1:]]
         return shapes if self.use_bias else shapes[:1]
 
+    def get_config(self):
+        return {**super().get_config(), "activation": keras.activations.serialize(self.activation)}
+
 
 class DenseMixin(GivenWeightsMixin):
     """`(batch, ..., inputs)` to `(batch, ..., units)`."""
 
-    def __init__(self, units, activation=None, **kwargs):
-        super().__init__(activation=activation, **kwargs)
+    def set_outputs(self, activation, units):
+        """Checks and stores what the outputs are."""
+        self.activation = keras.activations.get(activation)
         self.units = check_integer("units", units, 1)
         self.supports_masking = True
 
@@ -95,8 +102,9 @@ class DenseMixin(GivenWeightsMixin):
 class Conv2DMixin(GivenWeightsMixin):
     """`(batch, height, width, channels)` to `(batch, new_height, new_width, filters)`."""
 
-    def __init__(self, filters, kernel_size, strides=1, padding="valid", activation=None, **kwargs):
-        super().__init__(activation=activation, **kwargs)
+    def set_outputs(self, activation, filters, kernel_size, strides, padding):
+        """Checks and stores what the outputs are."""
+        self.activation = keras.activations.get(activation)
         self.filters = check_integer("filters", filters, 1)
         self.kernel_size = normalise_pair(kernel_size, "kernel_size")
         self.strides = normalise_pair(strides, "strides")
@@ -127,10 +135,5 @@ class Conv2DMixin(GivenWeightsMixin):
         return shape_of.compute_output_shape(inputs_shape)
 
     def get_config(self):
-        config = {
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-        }
-        return {**super().get_config(), **config}
+        names = ("filters", "kernel_size", "strides", "padding")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

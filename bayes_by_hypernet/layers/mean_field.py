@@ -57,18 +57,9 @@ class MeanField(PosteriorWrapper):
         if num_samples is None:
             num_samples = 5 if kl_estimator in ("independent", "full") else 1
             num_samples = max(num_samples, num_likelihood_samples)
-        super().__init__(
-            layer,
-            kl_estimator,
-            include,
-            exclude,
-            pretrained,
-            num_samples,
-            num_likelihood_samples,
-            max_parameters,
-            num_train_examples,
-            seed,
-            **kwargs,
+        super().__init__(layer, kl_estimator, num_train_examples, seed, **kwargs)
+        self.set_posterior(
+            include, exclude, pretrained, num_samples, num_likelihood_samples, max_parameters
         )
         self.initial_log_variance = float(initial_log_variance)
         self.prior_stddev = NormalPrior(prior_stddev).stddev
@@ -93,8 +84,5 @@ class MeanField(PosteriorWrapper):
         return {name: 2 * math.prod(shape) for name, shape in zip(names, shapes, strict=True)}
 
     def get_config(self):
-        config = {
-            "initial_log_variance": self.initial_log_variance,
-            "prior_stddev": self.prior_stddev,
-        }
-        return {**super().get_config(), **config}
+        names = ("initial_log_variance", "prior_stddev")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -25,19 +25,8 @@ class MNFLayer(PosteriorLayer):
     KL_ESTIMATORS = ("auxiliary", None)
     use_bias = True
 
-    def __init__(
-        self,
-        activation=None,
-        prior_stddev=1.0,
-        max_stddev=0.5,
-        flow_units=50,
-        kl_estimator="auxiliary",
-        num_train_examples=None,
-        seed=None,
-        **kwargs,
-    ):
-        super().__init__(kl_estimator, num_train_examples, seed, **kwargs)
-        self.activation = keras.activations.get(activation)
+    def set_posterior(self, prior_stddev, max_stddev, flow_units):
+        """Checks and stores what the posterior is, and makes its flows."""
         self.prior_stddev = NormalPrior(prior_stddev).stddev
         self.max_stddev = check_positive("max_stddev", max_stddev)
         self.flow_units = check_integer("flow_units", flow_units, 1)
@@ -162,13 +151,8 @@ class MNFLayer(PosteriorLayer):
         return self.activation(tf.cast(outputs, self.compute_dtype))
 
     def get_config(self):
-        config = {
-            "activation": keras.activations.serialize(self.activation),
-            "prior_stddev": self.prior_stddev,
-            "max_stddev": self.max_stddev,
-            "flow_units": self.flow_units,
-        }
-        return {**super().get_config(), **config}
+        names = ("prior_stddev", "max_stddev", "flow_units")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -232,17 +216,9 @@ class DenseMNF(DenseMixin, MNFLayer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(
-            units,
-            activation=activation,
-            prior_stddev=prior_stddev,
-            max_stddev=max_stddev,
-            flow_units=flow_units,
-            kl_estimator=kl_estimator,
-            num_train_examples=num_train_examples,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(kl_estimator, num_train_examples, seed, **kwargs)
+        self.set_outputs(activation, units)
+        self.set_posterior(prior_stddev, max_stddev, flow_units)
 
     def _num_factors(self, kernel_shape):
         return kernel_shape[0]  # one for each input
@@ -302,20 +278,9 @@ class Conv2DMNF(Conv2DMixin, MNFLayer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(
-            filters,
-            kernel_size,
-            strides,
-            padding,
-            activation=activation,
-            prior_stddev=prior_stddev,
-            max_stddev=max_stddev,
-            flow_units=flow_units,
-            kl_estimator=kl_estimator,
-            num_train_examples=num_train_examples,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(kl_estimator, num_train_examples, seed, **kwargs)
+        self.set_outputs(activation, filters, kernel_size, strides, padding)
+        self.set_posterior(prior_stddev, max_stddev, flow_units)
 
     def _num_factors(self, kernel_shape):
         return kernel_shape[-1]  # one for each filter

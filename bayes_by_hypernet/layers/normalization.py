@@ -3,7 +3,9 @@
 import keras
 import tensorflow as tf
 
-# Whose mean and variance normalise an image: its own, the batch's in prediction too, or the
+from bayes_by_hypernet.checks import check_choice
+
+# Which mean and variance normalise an image: its own, the batch's in prediction too, or the
 # batch's in training and their moving average in prediction.
 STATISTICS = ("instance", "batch", "moving")
 
@@ -13,8 +15,11 @@ class BatchNormalization(keras.layers.Layer):
     """`gamma * (x - mean) / sqrt(variance + epsilon) + beta` for each channel (Ioffe & Szegedy).
 
     gamma and beta are point estimates. The authors' ResNet normalises each image by itself in
-    every method but layer-wise BbH, which always uses the batch's statistics (ruling 10); under
-    those an answer depends on the images that it is asked with.
+    every method but layer-wise BbH, which always uses the batch's statistics (ruling 10). With
+    those a prediction depends on the other images in the batch.
+
+    In training the batch is the global one: replicas of a `tf.distribute` strategy exchange their
+    sums, so that their number makes no difference. In prediction each replica uses its own images.
 
     Args:
         statistics: `"instance"`, `"batch"` or `"moving"`.
@@ -28,12 +33,7 @@ class BatchNormalization(keras.layers.Layer):
 
     def __init__(self, statistics="moving", momentum=0.99, epsilon=1e-3, **kwargs):
         super().__init__(**kwargs)
-        if statistics not in STATISTICS:
-            raise ValueError(
-                f"Argument `statistics` must be one of {STATISTICS}. "
-                f"Received: statistics={statistics!r}"
-            )
-        self.statistics = statistics
+        self.statistics = check_choice("statistics", statistics, STATISTICS)
         self.momentum = momentum
         self.epsilon = epsilon
 
@@ -65,8 +65,10 @@ class BatchNormalization(keras.layers.Layer):
                 keras.ops.cast(v, x.dtype) for v in (self.moving_mean, self.moving_variance)
             )
         else:
-            axes = [1, 2] if self.statistics == "instance" else [0, 1, 2]
-            mean, variance = tf.nn.moments(x, axes, keepdims=True)
+            if self.statistics == "instance":
+                mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
+            else:
+                mean, variance = _batch_moments(x, training)
             if self.statistics == "moving":
                 self._move(self.moving_mean, mean)
                 self._move(self.moving_variance, variance)
@@ -82,3 +84,25 @@ class BatchNormalization(keras.layers.Layer):
     def get_config(self):
         config = {name: getattr(self, name) for name in ("statistics", "momentum", "epsilon")}
         return {**super().get_config(), **config}
+
+
+def _batch_moments(x, training):
+    """Returns each channel's mean and variance, `(1, 1, 1, channels)`: see the layer."""
+    axes = [0, 1, 2]
+    context = tf.distribute.get_replica_context()  # None: between replicas
+    if not training or context is None or context.num_replicas_in_sync == 1:
+        return tf.nn.moments(x, axes, keepdims=True)
+
+    def all_sum(values):
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+    # Sums of many half-precision numbers would overflow; `tf.nn.moments` does the same.
+    precise = tf.cast(x, tf.float64 if x.dtype == tf.float64 else tf.float32)
+    count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), precise.dtype)
+    total, count = all_sum([tf.reduce_sum(precise, axes, keepdims=True), count])
+    mean = total / count
+    # About the mean: E(x^2) - mean^2 would lose the digits of a variance that is small beside
+    # mean^2. The mean is a constant here, since the derivative by it is zero.
+    squares = tf.math.squared_difference(precise, tf.stop_gradient(mean))
+    variance = all_sum(tf.reduce_sum(squares, axes, keepdims=True)) / count
+    return tf.cast(mean, x.dtype), tf.cast(variance, x.dtype)

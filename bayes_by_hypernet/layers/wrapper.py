@@ -1,4 +1,4 @@
-"""What the wrappers of any Keras layer share: its variables stand for a posterior's samples."""
+"""What the wrappers of any Keras layer share: samples of a posterior replace its variables."""
 
 import keras
 import tensorflow as tf
@@ -13,19 +13,13 @@ BYTES_PER_PARAMETER = 12  # float32, with Adam's two moments
 
 
 class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
-    """A layer or model some of whose trainable variables are samples of one posterior.
+    """A layer or model in which a posterior's samples replace some of the trainable variables.
 
-    One draw holds for one forward pass, whatever is called or looped inside. See `Hypernet`.
+    One draw holds for one forward pass, whatever is called or looped inside. See `Hypernet`. A
+    subclass's constructor calls `set_posterior` after `super().__init__`.
 
     Args:
         layer: Keras layer or model.
-        include, exclude: Which variables, see `posteriors.selection.select`.
-        pretrained: Whether the posterior starts at, and the prior is centred at, the layer's own
-            values.
-        num_samples: Samples of one step; all enter a KL that is estimated from samples.
-        num_likelihood_samples: How many of them the batch is divided among.
-        max_parameters: Largest number of parameters that the posterior may have; None: what half
-            of the free memory holds with Adam's moments.
         kl_estimator, num_train_examples, seed: Of `PosteriorLayer`.
 
     Attributes:
@@ -34,20 +28,7 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
         targets: The selected variables, which training no longer changes.
     """
 
-    def __init__(
-        self,
-        layer,
-        kl_estimator,
-        include=None,
-        exclude=None,
-        pretrained=False,
-        num_samples=5,
-        num_likelihood_samples=1,
-        max_parameters=None,
-        num_train_examples=None,
-        seed=None,
-        **kwargs,
-    ):
+    def __init__(self, layer, kl_estimator, num_train_examples=None, seed=None, **kwargs):
         if isinstance(layer, keras.layers.Layer):
             kwargs.setdefault("dtype", layer.dtype_policy)
             _refuse(layer)
@@ -58,6 +39,23 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
             seed=seed,
             **kwargs,
         )
+        self.posterior = None
+        self.supports_masking = layer.supports_masking
+
+    def set_posterior(
+        self, include, exclude, pretrained, num_samples, num_likelihood_samples, max_parameters
+    ):
+        """Checks and stores what every kind of posterior needs to know.
+
+        Args:
+            include, exclude: Which variables, see `posteriors.selection.select`.
+            pretrained: Whether the posterior starts at, and the prior is centred at, the layer's
+                own values.
+            num_samples: Samples of one step; all enter a KL that is estimated from samples.
+            num_likelihood_samples: How many of them the batch is divided among.
+            max_parameters: Largest number of parameters that the posterior may have; None: what
+                half of the free memory holds with Adam's moments.
+        """
         self.include, self.exclude = include, exclude
         self.pretrained = bool(pretrained)
         self.num_samples = check_integer("num_samples", num_samples, 1)
@@ -72,8 +70,6 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
         if max_parameters is not None:
             max_parameters = check_integer("max_parameters", max_parameters, 1)
         self.max_parameters = max_parameters
-        self.posterior = None
-        self.supports_masking = layer.supports_masking
 
     def make_posterior(self, names, shapes, values):
         """Returns the `Posterior` over tensors of these names and shapes.
@@ -254,19 +250,9 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
         return self.layer.compute_mask(inputs, previous_mask)
 
     def get_config(self):
-        config = {
-            name: getattr(self, name)
-            for name in (
-                "include",
-                "exclude",
-                "pretrained",
-                "num_samples",
-                "num_likelihood_samples",
-                "max_parameters",
-            )
-        }
-        for name in ("include", "exclude"):
-            config[name] = _serializable(name, config[name])
+        names = ("pretrained", "num_samples", "num_likelihood_samples", "max_parameters")
+        config = {name: getattr(self, name) for name in names}
+        config |= {name: _serializable(getattr(self, name)) for name in ("include", "exclude")}
         return {**super().get_config(), **config}
 
     @classmethod
@@ -307,7 +293,7 @@ def _build_by_call(layer, args, kwargs):
     layer(*keras.tree.map_structure(symbolic, args), **keras.tree.map_structure(symbolic, kwargs))
 
 
-def _serializable(name, value):
+def _serializable(value):
     values = value if isinstance(value, (list, tuple)) else [value]
     if all(one is None or isinstance(one, str) for one in values):
         return list(value) if isinstance(value, (list, tuple)) else value

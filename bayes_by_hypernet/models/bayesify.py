@@ -1,5 +1,6 @@
 """`bayesify`: a posterior over the variables of any Keras model, in one line."""
 
+import functools
 import math
 import sys
 
@@ -127,11 +128,6 @@ def _hypernet(model, settings, selection, **options):
     return _wrapped(layers.Hypernet, model, settings, selection, **options)
 
 
-@register("mean_field")
-def _mean_field(model, settings, selection, **options):
-    return _wrapped(layers.MeanField, model, settings, selection, **options)
-
-
 def _wrapped(wrapper, model, settings, selection, verbose=True, **options):
     """Returns the `BayesianModel` of a model inside one wrapper."""
     shared = {name: settings[name] for name in ("num_train_examples", "seed")}
@@ -151,21 +147,6 @@ def _say(verbose, model, num_parameters, num_weights):
             "weights",
             file=sys.stderr,
         )
-
-
-@register("flipout")
-def _flipout(model, settings, selection, **options):
-    return _converted("flipout", model, settings, selection, **options)
-
-
-@register("reparameterization")
-def _reparameterization(model, settings, selection, **options):
-    return _converted("reparameterization", model, settings, selection, **options)
-
-
-@register("mnf")
-def _mnf(model, settings, selection, **options):
-    return _converted("mnf", model, settings, selection, **options)
 
 
 def _converted(
@@ -229,6 +210,11 @@ def _converted(
     return made
 
 
+register("mean_field")(functools.partial(_wrapped, layers.MeanField))
+for _name in CONVERSIONS:
+    register(_name)(functools.partial(_converted, _name))
+
+
 def _joint(name, prior_stddev, options):
     """Returns the settings of a `BayesianModel` whose KL is estimated over all weights jointly."""
     return {
@@ -284,8 +270,8 @@ def _dropout(model, settings, selection, rate=None, prior_stddev=1.0, verbose=Tr
     body = replace_layers(model, convert)
     if not replaced:
         raise ValueError(
-            "Argument `method` must not be 'dropout' for a model without Dropout layers: they say "
-            f"where units are dropped. Received: model={model.name!r}, whose layers are "
+            "Argument `method` must not be 'dropout' for a model without Dropout layers: these "
+            f"decide where units are dropped. Received: model={model.name!r}, whose layers are "
             f"{[layer.name for layer in model.layers]}"
         )
     return BayesianModel(body, weight_decay_stddev=prior_stddev, **settings)
@@ -308,7 +294,7 @@ def _check_unselected(method, selection):
 
 
 def replace_layers(model, convert):
-    """Returns a model of the same graph in which `convert(layer)` stands for each layer.
+    """Returns a model of the same graph in which `convert(layer)` replaces each layer.
 
     Layers that `convert` returns as they are stay shared between both models.
 

@@ -1,7 +1,7 @@
 """How the weights of a posterior are distributed, from samples of them (paper, Section 3.3).
 
 Everything is computed in float64. A weight that has the same value in every sample does not vary:
-its standard deviation is exactly 0, and neither test nor correlation is there for it.
+its standard deviation is exactly 0, and test and correlation are NaN.
 """
 
 import dataclasses

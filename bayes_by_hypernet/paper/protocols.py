@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from bayes_by_hypernet.checks import check_choice
+
 BATCH_SIZE = 100  # authors' code
 ADAM_EPSILON = 1e-5  # authors' code
 SEED = 42  # authors' code
@@ -63,8 +65,4 @@ def method_settings(network: str, method: str) -> dict:
 def get(network: str, name: str) -> Protocol:
     """Returns the protocol `name` of a network; ValueError where there is none."""
     protocols = PROTOCOLS.get(network, DEFAULT)
-    if name not in protocols:
-        raise ValueError(
-            f"Argument `protocol` must be one of {sorted(protocols)}. Received: protocol={name!r}"
-        )
-    return protocols[name]
+    return protocols[check_choice("protocol", name, tuple(sorted(protocols)))]

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, what is in it, written so that a stop leaves no half file."""
+"""The folder of a run: its owner, its files, atomic writes."""
 
 import json
 import os
@@ -127,7 +127,7 @@ class RunDirectory:
         if changes:
             raise RunDirectoryError(
                 f"The run in {os.fspath(self.path)!r} belongs to another configuration: {changes}. "
-                "Pass another --workdir, or --overwrite to start anew."
+                "Pass another --workdir, or --overwrite to start again."
             )
 
     def _clear(self):
@@ -153,7 +153,7 @@ def flag_lines(config):
     """Returns the lines of the flagfile that repeats a run."""
     flat = config.flat()
     names = [name for name, value in flat.items() if value is not None]
-    # What follows from other flags and has none of its own.
+    # These follow from other flags and have no flag.
     derived = ("network", "outlier_dataset", "annealing_start_epoch", "annealing_epochs")
     return "".join(f"--{name}={_text(flat[name])}\n" for name in names if name not in derived)
 

@@ -38,7 +38,7 @@ class Results:
     """What the methods gave, in one folder: numbers in `toy.json`, curves in `predictions.npz`.
 
     Args:
-        directory: The folder, made where it is missing.
+        directory: The folder, made if absent.
 
     Attributes:
         numbers: Dict, name of a method to what `run` says of it.

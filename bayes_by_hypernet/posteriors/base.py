@@ -7,7 +7,7 @@ import keras
 
 
 class Posterior(keras.layers.Layer, abc.ABC):
-    """A distribution over the tensors that stand for a layer's variables.
+    """A distribution over the tensors that replace a layer's variables.
 
     Its own trainable variables are what training fits.
 

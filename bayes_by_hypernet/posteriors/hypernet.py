@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from bayes_by_hypernet import compat, randomness
-from bayes_by_hypernet.checks import check_at_least, check_choice, check_integer
+from bayes_by_hypernet.checks import check_choice, check_integer
 from bayes_by_hypernet.hypernetworks import (
     HIDDEN_UNITS,
     ChunkedHypernetwork,
@@ -17,6 +17,15 @@ from bayes_by_hypernet.posteriors.base import Posterior
 
 ARCHITECTURES = ("layerwise", "sliced", "single", "chunked")
 NOISES = ("independent", "shared")
+GENERATOR_SETTINGS = (
+    "architecture",
+    "noise",
+    "noise_dim",
+    "hidden_units",
+    "num_slices",
+    "chunk_size",
+    "embedding_dim",
+)
 JOINT = ("single", "chunked")  # one hypernetwork makes all weights from one z
 # A pretrained layer starts next to its weights: the output matrices are scaled by this.
 PRETRAINED_SCALE = 0.01
@@ -62,40 +71,21 @@ class HypernetPosterior(Posterior):
         **kwargs,
     ):
         super().__init__(names, shapes, **kwargs)
-        self.settings = check_settings(architecture, noise, noise_dim, hidden_units)
+        settings = check_settings(architecture, noise, noise_dim, hidden_units)
+        architecture, self.noise, self.noise_dim, units = settings
         self.kl_estimator = kl_estimator
         self.centres = centres
-        architecture, self.noise, self.noise_dim, units = self.settings
-        policy = self.dtype_policy
-        if architecture == "single":
-            self.hypernetworks = [
-                SingleHypernetwork(
-                    self.shapes, num_slices, units, dtype=policy, name="single_hypernetwork"
-                )
-            ]
-        elif architecture == "chunked":
-            self.hypernetworks = [
-                ChunkedHypernetwork(
-                    self.shapes,
-                    chunk_size,
-                    embedding_dim,
-                    units,
-                    dtype=policy,
-                    name="chunked_hypernetwork",
-                )
-            ]
-        else:
-            self.hypernetworks = [
-                HypernetworkKernel(
-                    shape,
-                    units,
-                    _num_slices(architecture, shape, num_slices),
-                    dtype=policy,
-                    name="hypernetwork_" + name.replace("/", "_"),
-                )
-                for name, shape in zip(self.names, self.shapes, strict=True)
-            ]
         self._makes_all = architecture in JOINT
+        own_names = [f"{architecture}_hypernetwork"]
+        if not self._makes_all:
+            own_names = ["hypernetwork_" + name.replace("/", "_") for name in self.names]
+        generators = _generators(
+            self.shapes, architecture, units, num_slices, chunk_size, embedding_dim
+        )
+        self.hypernetworks = [
+            kind(*arguments, dtype=self.dtype_policy, name=name)
+            for name, (kind, arguments) in zip(own_names, generators, strict=True)
+        ]
         compat.attach(self, dict(enumerate(self.hypernetworks)))
 
     def build(self, input_shape=None):
@@ -142,13 +132,14 @@ def check_settings(architecture, noise, noise_dim, hidden_units):
             f'Argument `noise` must be "shared" with architecture={architecture!r}: one '
             "hypernetwork makes every weight from the same z. Received: noise='independent'"
         )
-    check_at_least("noise_dim", check_integer("noise_dim", noise_dim), 1)
-    return architecture, noise, int(noise_dim), check_hidden_units(hidden_units)
+    noise_dim = check_integer("noise_dim", noise_dim, 1)
+    return architecture, noise, noise_dim, check_hidden_units(hidden_units)
 
 
 def count_parameters(
     shapes,
     architecture="layerwise",
+    noise=None,
     noise_dim=1,
     hidden_units=HIDDEN_UNITS,
     num_slices=None,
@@ -158,21 +149,24 @@ def count_parameters(
     """Returns how many parameters the hypernetworks of tensors of these shapes have.
 
     Nothing is made. Returns a list with one number for each shape where each tensor has its own
-    hypernetwork, else with one number for all.
+    hypernetwork, else with one number for all. `noise` makes no difference.
     """
+    generators = _generators(
+        shapes, architecture, hidden_units, num_slices, chunk_size, embedding_dim
+    )
+    return [kind.count_parameters(*arguments, noise_dim) for kind, arguments in generators]
+
+
+def _generators(shapes, architecture, hidden_units, num_slices, chunk_size, embedding_dim):
+    """Returns the class and the arguments of each hypernetwork."""
     if architecture == "single":
-        return [SingleHypernetwork.count_parameters(shapes, num_slices, hidden_units, noise_dim)]
+        return [(SingleHypernetwork, (shapes, num_slices, hidden_units))]
     if architecture == "chunked":
-        return [
-            ChunkedHypernetwork.count_parameters(
-                shapes, chunk_size, embedding_dim, hidden_units, noise_dim
-            )
-        ]
+        return [(ChunkedHypernetwork, (shapes, chunk_size, embedding_dim, hidden_units))]
+    slices = [_num_slices(architecture, shape, num_slices) for shape in shapes]
     return [
-        HypernetworkKernel.count_parameters(
-            shape, hidden_units, _num_slices(architecture, shape, num_slices), noise_dim
-        )
-        for shape in shapes
+        (HypernetworkKernel, (shape, hidden_units, count))
+        for shape, count in zip(shapes, slices, strict=True)
     ]
 
 

@@ -84,7 +84,7 @@ class Checkpoints:
         if paths:
             raise CheckpointError(
                 f"None of the checkpoints can be read: {', '.join(paths)}. Pass --overwrite to "
-                "start the run anew."
+                "start the run again."
             )
         return None
 

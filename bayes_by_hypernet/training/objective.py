@@ -34,7 +34,7 @@ class Step(NamedTuple):
         kl: Divergence from the prior, nats, unscaled.
         sums: What the likelihood's part returned besides its loss, summed over replicas.
         gradients: Of the loss, one for each variable of the model, equal on every replica; None
-            for a matrix that going back over `matmul` has updated.
+            for a matrix that the backward pass of `matmul` has updated.
     """
 
     kl: tf.Tensor
@@ -45,10 +45,10 @@ class Step(NamedTuple):
 def gradients(model, likelihood_loss, key, kl_scale, matmul=None):
     """Returns the gradients of one step's loss, `likelihood_loss + kl_scale * kl`.
 
-    To be called in a replica context. The objective has two halves that meet at the sampled
-    parameters: `variables -> parameters` is the same on every replica, `parameters, data -> loss`
-    is not. Gradients with respect to the parameters are what replicas sum: for a hypernetwork
-    n weight vectors, in place of its own, far more numerous parameters.
+    To be called in a replica context. The objective first maps variables to sampled parameters,
+    which is the same on every replica, then parameters and data to a loss, which is not. Replicas
+    sum the gradients with respect to the sampled parameters: for a hypernetwork n weight vectors,
+    which are far smaller than its variables.
 
     Args:
         model: `BayesianModel`.

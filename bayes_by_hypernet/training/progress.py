@@ -28,7 +28,7 @@ class ProgressBar:
             dynamic_ncols=True,
             disable=not enabled,
         )
-        # What is logged meanwhile stands above the bar, not behind it.
+        # Log messages appear above the bar, not behind it.
         self._redirect = logging_redirect_tqdm([logging.getLogger("bayes_by_hypernet")])
         self._redirect.__enter__()
 

@@ -4,6 +4,8 @@ import os
 
 import tensorflow as tf
 
+from bayes_by_hypernet.checks import check_choice
+
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 
 
@@ -16,10 +18,7 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
             this before TensorFlow runs anything); `"auto"`: multiworker where TF_CONFIG is set,
             mirrored where there are several GPUs, else one.
     """
-    if name not in STRATEGIES:
-        raise ValueError(
-            f"Argument `strategy` must be one of {STRATEGIES}. Received: strategy={name!r}"
-        )
+    check_choice("strategy", name, STRATEGIES)
     if name == "auto":
         several = len(tf.config.list_physical_devices("GPU")) > 1
         name = "mirrored" if several else "one"

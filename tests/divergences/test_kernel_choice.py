@@ -1,10 +1,14 @@
-"""Which implementation `kernel_kl` uses: by argument, environment, XLA and accelerators."""
+"""Which implementation of Eq. 2 is used: by argument, environment, XLA and accelerators."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayes_by_hypernet.divergences import kernel, kernel_kl, kernel_kl_to_prior
+from bayes_by_hypernet.divergences import (
+    nearest_neighbor,
+    nearest_neighbor_kl,
+    nearest_neighbor_kl_to_prior,
+)
 from bayes_by_hypernet.kernels import library
 from bayes_by_hypernet.priors import NormalPrior
 
@@ -40,10 +44,12 @@ def used(devices, monkeypatch):
 
         monkeypatch.setattr(module, function, watched)
 
-    watch(kernel.custom_kernel_kl, "independent_kl", "custom_op")
-    watch(kernel.custom_kernel_kl, "independent_kl_normal_prior", "custom_op, drawn inside")
-    watch(kernel.tensorflow_kernel_kl, "independent_kl", "tensorflow")
-    watch(kernel.tensorflow_kernel_kl, "full_kl", "full")
+    watch(nearest_neighbor.custom_kernel_kl, "independent_kl", "custom_op")
+    watch(
+        nearest_neighbor.custom_kernel_kl, "independent_kl_normal_prior", "custom_op, drawn inside"
+    )
+    watch(nearest_neighbor.tensorflow_kernel_kl, "independent_kl", "tensorflow")
+    watch(nearest_neighbor.tensorflow_kernel_kl, "full_kl", "full")
     return names
 
 
@@ -73,8 +79,8 @@ class TestChoice:
     ):
         if environment:
             monkeypatch.setenv("BBH_CPP_OPS", environment)
-        kernel_kl(self.Q, self.P, implementation=implementation)
-        kernel_kl_to_prior([self.Q], NormalPrior(), KEY, implementation=implementation)
+        nearest_neighbor_kl(self.Q, self.P, implementation=implementation)
+        nearest_neighbor_kl_to_prior([self.Q], NormalPrior(), KEY, implementation=implementation)
         drawn = "custom_op, drawn inside" if expected == "custom_op" else expected
         assert used == [expected, drawn]
 
@@ -83,32 +89,32 @@ class TestChoice:
         self, kind, used, devices, monkeypatch, cpp_operations
     ):
         devices.add(kind)
-        kernel_kl(self.Q, self.P)
-        kernel_kl_to_prior([self.Q], NormalPrior(), KEY)
+        nearest_neighbor_kl(self.Q, self.P)
+        nearest_neighbor_kl_to_prior([self.Q], NormalPrior(), KEY)
         monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
-        kernel_kl(self.Q, self.P)
+        nearest_neighbor_kl(self.Q, self.P)
         monkeypatch.delenv("BBH_CPP_OPS")
-        kernel_kl(self.Q, self.P, implementation="custom_op")
+        nearest_neighbor_kl(self.Q, self.P, implementation="custom_op")
         assert used == ["tensorflow", "tensorflow", "custom_op", "custom_op"]
 
     def test_without_a_library(self, used, no_library, monkeypatch):
-        kernel_kl(self.Q, self.P)
+        nearest_neighbor_kl(self.Q, self.P)
         assert used == ["tensorflow"]
         with pytest.raises(RuntimeError, match="implementation='custom_op'.*is no compiler"):
-            kernel_kl(self.Q, self.P, implementation="custom_op")
+            nearest_neighbor_kl(self.Q, self.P, implementation="custom_op")
         monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
         with pytest.raises(RuntimeError, match="BBH_CPP_OPS=custom_op.*is no compiler"):
-            kernel_kl(self.Q, self.P)
+            nearest_neighbor_kl(self.Q, self.P)
         assert used == ["tensorflow"]
 
     def test_full_has_no_custom_op(self, used, monkeypatch):
         monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
-        kernel_kl(self.Q, self.P, "full")
-        kernel_kl_to_prior([self.Q], NormalPrior(), KEY, "full")
+        nearest_neighbor_kl(self.Q, self.P, "full")
+        nearest_neighbor_kl_to_prior([self.Q], NormalPrior(), KEY, "full")
         assert used == ["full", "full"]
         for call in (
-            lambda: kernel_kl(self.Q, self.P, "full", "custom_op"),
-            lambda: kernel_kl_to_prior([self.Q], NormalPrior(), KEY, "full", "custom_op"),
+            lambda: nearest_neighbor_kl(self.Q, self.P, "full", "custom_op"),
+            lambda: nearest_neighbor_kl_to_prior([self.Q], NormalPrior(), KEY, "full", "custom_op"),
         ):
             with pytest.raises(ValueError, match="`implementation` must be 'auto' or 'tensorflow'"):
                 call()
@@ -116,16 +122,16 @@ class TestChoice:
     def test_contradiction_and_unknown_value(self, monkeypatch):
         monkeypatch.setenv("BBH_CPP_OPS", "tensorflow")
         with pytest.raises(RuntimeError, match="BBH_CPP_OPS=tensorflow wants none"):
-            kernel_kl(self.Q, self.P, implementation="custom_op")
+            nearest_neighbor_kl(self.Q, self.P, implementation="custom_op")
         monkeypatch.setenv("BBH_CPP_OPS", "gpu")
         with pytest.raises(ValueError, match="must be one of auto, custom_op, tensorflow.*'gpu'"):
-            kernel_kl(self.Q, self.P)
+            nearest_neighbor_kl(self.Q, self.P)
 
     def test_xla_compiles_tensorflows_form(self, used, cpp_operations):
         def value_and_gradient(q, p):
             with tf.GradientTape() as tape:
                 tape.watch(q)
-                kl = kernel_kl(q, p)
+                kl = nearest_neighbor_kl(q, p)
             return kl, tape.gradient(kl, q)
 
         inner = tf.function(value_and_gradient)
@@ -148,7 +154,7 @@ class TestChoice:
             monkeypatch.setenv("BBH_CPP_OPS", "custom_op")
         implementation = "custom_op" if by == "argument" else "auto"
         function = tf.function(
-            lambda q, p: kernel_kl(q, p, implementation=implementation), jit_compile=True
+            lambda q, p: nearest_neighbor_kl(q, p, implementation=implementation), jit_compile=True
         )
         message = "unsupported operations.*BayesByHypernet>IndependentKl"
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
@@ -164,7 +170,7 @@ class TestChoice:
         for implementation in ("custom_op", "tensorflow"):
             with tf.GradientTape() as tape:
                 tape.watch([q, p])
-                kl = kernel_kl(q, p, implementation=implementation)
+                kl = nearest_neighbor_kl(q, p, implementation=implementation)
             results.append([kl, *tf.nest.flatten(tape.gradient(kl, [q, p]))])
         # Sums of 83 logarithms in float32, at least, in another order; gradients as the inputs.
         np.testing.assert_allclose(*(r[0] for r in results), rtol=1e-5, atol=1e-5)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keys import KEY, called, key_of, set_keys
 
-from bayes_by_hypernet import AuxiliaryNoise, NormalPrior, kernel_kl
+from bayes_by_hypernet import AuxiliaryNoise, NormalPrior, nearest_neighbor_kl
 from bayes_by_hypernet.callbacks import KLAnnealing
 from bayes_by_hypernet.draws import find_layers
 from bayes_by_hypernet.layers import Conv2DHypernet, DenseHypernet, Hypernet
@@ -235,7 +235,7 @@ class TestKL:
         weights = next_weights(layer)
         layer(FLAT, training=True)
         priors = [FixedPrior()(w.shape, None) for w in weights]
-        expected = kernel_kl(weights, priors, estimator)
+        expected = nearest_neighbor_kl(weights, priors, estimator)
         # One float32 expression, computed twice.
         np.testing.assert_allclose(layer.losses, [expected / N], rtol=1e-6)
         layer.kl_factor.assign(0.25)
@@ -292,7 +292,11 @@ class TestFit:
             layer.kl_factor.assign(0.25)
         set_keys(model)
         samples = next_samples(model)
-        kl = sum(kernel_kl(w, prior(w.shape, None)).numpy() for weights in samples for w in weights)
+        kl = sum(
+            nearest_neighbor_kl(w, prior(w.shape, None)).numpy()
+            for weights in samples
+            for w in weights
+        )
         logits = model(IMAGES, training=True)
         nll = NLL(LABELS, logits).numpy()
         model.compile(keras.optimizers.SGD(0.0), NLL)
@@ -360,7 +364,7 @@ class TestFit:
         layer(FLAT, training=True)
         priors = [FixedPrior()(w.shape, None) for w in weights]
         assert {w.dtype for w in weights} == {tf.float16}
-        expected = kernel_kl([tf.cast(w, tf.float32) for w in weights], priors) / 3 / N
+        expected = nearest_neighbor_kl([tf.cast(w, tf.float32) for w in weights], priors) / 3 / N
         np.testing.assert_allclose(layer.losses, [expected], rtol=1e-6)
 
     def test_floatx_of_64_bits(self):

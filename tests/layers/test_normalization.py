@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bayes_by_hypernet.layers import STATISTICS, BatchNormalization
 
@@ -60,6 +61,79 @@ class TestStatistics:
     @pytest.mark.parametrize("statistics", ["instance", "batch"])
     def test_only_moving_ones_are_kept(self, statistics):
         assert _layer(statistics).non_trainable_variables == []
+
+
+class TestReplicas:
+    """Two replicas with parts of unequal size of one batch, against one device with all of it."""
+
+    WEIGHTS = RNG.normal(size=IMAGES.shape).astype(np.float32)  # of the outputs in the loss
+
+    def _losses_and_gradients(self, strategy, statistics, parts, offset, dtype="float32"):
+        with strategy.scope():
+            layer = _layer(statistics, dtype=dtype)
+
+        def step(part):
+            first, last = tf.unstack(part)
+            x = tf.constant(IMAGES + np.float32(offset))[first:last]
+            weights = tf.constant(self.WEIGHTS)[first:last]
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = tf.cast(layer(x, training=True), tf.float32)
+                loss = tf.reduce_sum(tf.square(outputs) * weights)
+            return loss, tape.gradient(loss, [x, layer.gamma.value, layer.beta.value])
+
+        @tf.function
+        def run():
+            values = strategy.experimental_distribute_values_from_function(
+                lambda context: tf.constant(parts[context.replica_id_in_sync_group])
+            )
+            return strategy.run(step, args=(values,))
+
+        loss, gradients = run()
+        loss, *gradients = (
+            [one.numpy() for one in strategy.experimental_local_results(value)]
+            for value in (loss, *gradients)
+        )
+        moving = [variable.numpy() for variable in layer.non_trainable_variables]
+        return sum(loss), np.concatenate(gradients[0]), sum(gradients[1]), sum(gradients[2]), moving
+
+    def _mirrored(self, devices):
+        # Collectives of several strategies in one process disturb each other.
+        return tf.distribute.MirroredStrategy(
+            devices, cross_device_ops=tf.distribute.ReductionToOneDevice()
+        )
+
+    @pytest.mark.parametrize("statistics", STATISTICS)
+    @pytest.mark.parametrize("offset", [0.0, 3000.0])
+    def test_training_uses_the_global_batch(self, statistics, offset, two_cpu_devices):
+        one = tf.distribute.get_strategy()
+        expected = self._losses_and_gradients(one, statistics, [(0, 6)], offset)
+        two = self._mirrored(two_cpu_devices)
+        received = self._losses_and_gradients(two, statistics, [(0, 4), (4, 6)], offset)
+        # Rounding of sums in another order, which the offset makes 1e-7 * 3000 / stddev; the
+        # variance as E(x^2) - E(x)^2 would be off by 10 % and more there.
+        tolerance = 1e-5 if offset == 0 else 2e-2
+        for name, a, b in zip(("loss", "x", "gamma", "beta"), received, expected, strict=False):
+            scale = np.abs(b).max()
+            np.testing.assert_allclose(a / scale, b / scale, atol=tolerance, err_msg=name)
+        for a, b in zip(received[-1], expected[-1], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+    def test_half_precision(self, two_cpu_devices):
+        two = self._mirrored(two_cpu_devices)
+        parts = [(0, 4), (4, 6)]
+        received = self._losses_and_gradients(two, "batch", parts, 0.0, dtype="mixed_float16")
+        expected = self._losses_and_gradients(two, "batch", parts, 0.0)
+        # float16 has three digits.
+        np.testing.assert_allclose(received[0], expected[0], rtol=2e-2, atol=0.1)
+
+    def test_prediction_uses_the_replicas_own_images(self, two_cpu_devices):
+        strategy = self._mirrored(two_cpu_devices)
+        with strategy.scope():
+            layer = _layer("batch")
+        outputs = strategy.run(lambda: layer(tf.constant(IMAGES), training=False))
+        for local in strategy.experimental_local_results(outputs):
+            np.testing.assert_array_equal(local, _layer("batch")(IMAGES, training=False))
 
 
 class TestContract:

@@ -8,7 +8,7 @@ from keras import layers as kl
 from keys import KEY, called, key_of, set_keys
 
 from bayes_by_hypernet import draws, environment
-from bayes_by_hypernet.divergences import gaussian_kl, kernel_kl_to_prior
+from bayes_by_hypernet.divergences import gaussian_kl, nearest_neighbor_kl_to_prior
 from bayes_by_hypernet.layers import (
     Conv2DFlipout,
     Conv2DHypernet,
@@ -393,7 +393,7 @@ class TestPretrained:
         changes = [s - w for s, w in zip(samples, start, strict=True)]
         for change in changes:
             assert 0 < np.abs(change).max() < 0.1
-        expected = kernel_kl_to_prior(changes, NormalPrior(), KEY)
+        expected = nearest_neighbor_kl_to_prior(changes, NormalPrior(), KEY)
         np.testing.assert_allclose(layer.posterior.kl(samples, KEY), expected, rtol=1e-5)
 
     def test_mean_field_has_its_prior_at_the_layers_values(self):

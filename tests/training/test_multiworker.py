@@ -1,4 +1,4 @@
-"""Two workers, each in a process of its own, equal one device."""
+"""Two workers, each in a process of its own, equal one device, with batch normalisation."""
 
 import json
 import os
@@ -15,16 +15,17 @@ TESTS = Path(__file__).resolve().parents[1]
 WORKER = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import keras, numpy as np
+import dataclasses, keras, numpy as np
 from bayes_by_hypernet import training
 strategy = training.make_strategy("auto")
 import tiny
 keras.utils.set_random_seed(1)
 with strategy.scope():
-    member = tiny.member()
+    network = dataclasses.replace(tiny.NORMALISED, batch_norm="batch")
+    member = tiny.member(network=network)
     make_optimizer = lambda: training.FusedAdam(1e-2, epsilon=1e-5)
 plan = training.TrainConfig(1, 20, 3, steps_per_call=3)
-examples, likelihood = tiny.examples(60), tiny.NETWORK.likelihood
+examples, likelihood = tiny.examples(60), network.likelihood
 trainer = training.Trainer(
     member, likelihood, make_optimizer, examples, plan, sys.argv[2], strategy
 )

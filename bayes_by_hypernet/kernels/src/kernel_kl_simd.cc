@@ -47,7 +47,7 @@ double sum_over_blocks(const KernelKlTile<T>& tile, const T* prior, int64_t prio
   const Block<T> block{n, m, q, p, grad_q, tile.prior_gradient ? grad_p : nullptr};
   double sum = 0;
   for_each_vector<T>(tile.width, [&](int64_t k, auto lanes) {
-    // Comparisons lose NaN and infinity; their difference from themselves, NaN, shall not be lost.
+    // Comparisons drop NaN and infinity. x - x is NaN for both, which propagates them.
     V poison = {};
     for (int64_t i = 0; i < n; ++i) {
       q[i] = load(tile.posterior + i * tile.stride + k, lanes);

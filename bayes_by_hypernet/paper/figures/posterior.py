@@ -90,7 +90,7 @@ def posterior_figures(runs, folder, suffix="", num_weights=25):
 def weight_histograms(runs, path, num_weights=25):
     """Draws the first weights' histograms and the Gaussians of their moments (Fig. 5, 6 and 8).
 
-    Above each weight stands the p-value of the test of normality and the number of modes.
+    Each panel's title has the p-value of the test of normality and the number of modes.
 
     Args:
         runs: List of `KernelPosterior`s; each has a part of the figure, two beside each other.

@@ -34,7 +34,7 @@ def save(figure, path):
 
     Args:
         figure: The figure.
-        path: Path without suffix; its folder is made where it is missing.
+        path: Path without suffix; its folder is made if absent.
 
     Returns:
         Path of the PNG.

@@ -2,13 +2,14 @@
 
 import dataclasses
 
+from bayes_by_hypernet.checks import check_choice
 from bayes_by_hypernet.layers import STATISTICS
 from bayes_by_hypernet.paper.networks.base import Network
 from bayes_by_hypernet.paper.networks.lenet import LENET, lenet
 from bayes_by_hypernet.paper.networks.mlp import TOY, mlp
 from bayes_by_hypernet.paper.networks.resnet32 import RESNET32, resnet32
 
-# Those that a configuration can name: the toy regression's has data and settings of its own.
+# A configuration can name these. The toy regression's network has other data and settings.
 NETWORKS = {network.name: network for network in (LENET, RESNET32)}
 
 
@@ -17,17 +18,13 @@ def get(name: str, batch_norm: str | None = None) -> Network:
 
     Args:
         name: String.
-        batch_norm: Whose statistics it normalises by, `"instance"`, `"batch"` or `"moving"`;
+        batch_norm: Statistics by which it normalises, `"instance"`, `"batch"` or `"moving"`;
             None: its default.
 
     Raises:
         ValueError: If there is no such network, or `batch_norm` means nothing to it.
     """
-    if name not in NETWORKS:
-        raise ValueError(
-            f"Argument `network` must be one of {sorted(NETWORKS)}. Received: network={name!r}"
-        )
-    network = NETWORKS[name]
+    network = NETWORKS[check_choice("network", name, tuple(sorted(NETWORKS)))]
     if batch_norm is None:
         return network
     allowed = STATISTICS if network.batch_norm else (None,)

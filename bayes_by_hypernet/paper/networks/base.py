@@ -18,7 +18,7 @@ class Network:
     """A network of the paper: an ordinary Keras model, and what it is for.
 
     Attributes:
-        name: As launchers say it.
+        name: The launchers' name for it.
         make: Function that returns a newly initialised Keras model; takes `dropout`, whether it has
             `Dropout` layers where MC-dropout drops units, and, where the network normalises,
             `batch_norm`.

@@ -61,7 +61,7 @@ def _unit(x, filters, batch_norm, dropout, name):
 def resnet32(input_shape=(24, 24, 3), num_classes=5, batch_norm="instance", dropout=True):
     """Returns ResNet-32, a Keras model from images `(batch, *input_shape)` to logits.
 
-    A last normalisation stands before the last relu in every method (ruling 12).
+    Every method has a last normalisation before the last relu (ruling 12).
 
     Args:
         input_shape: Of an image.

@@ -1,6 +1,6 @@
 """The flagfile of each row: its header, and the list of all of them.
 
-Headers are made from the results, so that what they say of our runs never goes stale.
+Headers are made from the results, so that they are always up to date.
 """
 
 from bayes_by_hypernet.paper import protocols

@@ -71,7 +71,7 @@ FORMATS = (*PAGES, "csv")
 
 
 def update_blocks(text: str, blocks: dict) -> str:
-    """Returns `text` with what stands between the markers of each block's name replaced.
+    """Returns `text` with the text between the markers of each block replaced.
 
     The markers are the HTML comments `<!-- NAME -->` and `<!-- /NAME -->`; blocks that the text
     does not mark are left out.

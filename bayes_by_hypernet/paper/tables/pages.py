@@ -13,7 +13,7 @@ from bayes_by_hypernet.paper.tables.report import report, rows_markdown
 
 
 def page_blocks(found: dict, step_times=()) -> dict:
-    """Returns what stands between the markers of the project's pages, by the markers' name.
+    """Returns the blocks between the markers of the project's pages, by the markers' name.
 
     Args:
         found: What `find_runs` found.
@@ -34,7 +34,7 @@ def page_blocks(found: dict, step_times=()) -> dict:
 
 
 def update_pages(paths, found: dict, step_times=()) -> list:
-    """Makes the marked tables of Markdown pages anew, and returns the paths of those that changed.
+    """Updates the marked tables of Markdown pages; returns the paths of the pages that changed.
 
     Raises:
         ValueError: If a page has no markers, or a marker more than once or by halves.
@@ -45,7 +45,7 @@ def update_pages(paths, found: dict, step_times=()) -> list:
 
 
 def update_headers(folder, found: dict) -> list:
-    """Makes the headers of the flagfiles below a folder anew, and returns those that changed."""
+    """Updates the headers of the flagfiles below a folder; returns those that changed."""
     headers = flagfile_headers(found.values()).items()
     paths = {pathlib.Path(folder, name): header for name, header in headers}
     return [path for path, header in paths.items() if _rewrite(path, replace_header, header)]

@@ -29,7 +29,7 @@ DATA = {
 
 
 class Place(NamedTuple):
-    """Where a row stands in one table: under which label, and as which flagfile."""
+    """A row's place in one table: its label and its flagfile."""
 
     label: str  # as the paper says it
     slug: str  # flags/<data>/table<number>_<slug>_<protocol>.flags
@@ -40,7 +40,7 @@ class PaperRow:
     """A row of the paper, in one table or more, and the configuration that reproduces it.
 
     Attributes:
-        label: Names the row where it stands without its table.
+        label: Names the row outside its table.
         tables: Dict, number of a table that holds the row to its `Place` there.
         network, method: Names.
         options: The method's settings; those not named are its defaults.

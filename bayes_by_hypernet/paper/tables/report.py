@@ -74,7 +74,7 @@ def make_tables(runs, tables=tuple(TITLES), protocol=None, step_times=()) -> lis
         step_times: See `read_step_times`.
     """
     found = [group for group in groups(runs) if protocol in (None, group.protocol)]
-    for network in DATA:  # whose rows then all say that there is no run
+    for network in DATA:  # all rows then say that there is no run
         if network not in {group.network for group in found}:
             found.append(Group.of_paper(protocol or "paper", network))
     return [

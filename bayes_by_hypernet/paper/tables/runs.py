@@ -1,4 +1,4 @@
-"""Which runs are which row of the paper, and what several runs of a row say together."""
+"""Matches runs to rows of the paper, and averages several runs of a row."""
 
 import json
 import pathlib
@@ -116,7 +116,7 @@ def label_of(results: dict, directory) -> str:
 
 
 def paper_row(results: dict) -> PaperRow | None:
-    """Returns the row whose architecture, noise and estimator a run has, or None."""
+    """Returns the row with a run's architecture, noise and estimator, or None."""
     for row in PAPER_ROWS:
         if (row.network, row.method) == (results["network"], results["method"]):
             settings = row.settings(results["protocol"])
@@ -224,7 +224,7 @@ def _step_settings(row, protocol):
 
 
 def _batch_norm(row):
-    """Returns whose statistics a row's network normalises by, None where it doesn't."""
+    """Returns the statistics by which a row's network normalises, or None."""
     method = methods.get(row.method)
     if networks.get(row.network).batch_norm is None:
         return None
@@ -233,7 +233,7 @@ def _batch_norm(row):
 
 def _differences(expected, given):
     expected = json.loads(json.dumps(expected))  # as read from a file: lists, no tuples
-    # What results do not name did not exist when they were made, and is as if it did not.
+    # Missing settings count as defaults: they did not exist when the results were made.
     return {
         name: given[name] for name in expected if name in given and given[name] != expected[name]
     }

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from bayes_by_hypernet.divergences import gaussian_kl, kernel_kl
+from bayes_by_hypernet.divergences import gaussian_kl, nearest_neighbor_kl
 from bayes_by_hypernet.layers import Conv2DReparameterization, DenseFlipout
 from bayes_by_hypernet.paper import methods
 from bayes_by_hypernet.paper.methods import KL_ESTIMATORS, BayesByBackpropOptions
@@ -119,9 +119,11 @@ class TestKL:
 
         def spy(posterior, prior, estimator, implementation):
             seen.append((posterior, prior, estimator))
-            return kernel_kl(posterior, prior, estimator, implementation)
+            return nearest_neighbor_kl(posterior, prior, estimator, implementation)
 
-        monkeypatch.setattr("bayes_by_hypernet.divergences.kernel.kernel_kl", spy)
+        monkeypatch.setattr(
+            "bayes_by_hypernet.divergences.nearest_neighbor.nearest_neighbor_kl", spy
+        )
         # Samples of a prior that is not the normal one exist as tensors on every path.
         member.estimator.prior = tf.random.stateless_normal
         kl = member.kl(member.sampled_parameters(KEY), KEY)

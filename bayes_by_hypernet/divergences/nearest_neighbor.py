@@ -1,8 +1,14 @@
-"""The kernel estimate of KL(q || p) from samples (Eq. 2), as the paper's runs use it."""
+"""The nearest-neighbour estimate of KL(q || p) from samples (Eq. 2).
+
+The paper calls it the kernel estimate.
+"""
+
+import warnings
 
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
+from bayes_by_hypernet.checks import check_choice
 from bayes_by_hypernet.kernels import custom_kernel_kl, library, xla
 from bayes_by_hypernet.kernels import kernel_kl as tensorflow_kernel_kl
 from bayes_by_hypernet.priors import NormalPrior
@@ -11,7 +17,7 @@ ESTIMATORS = ("independent", "full")
 IMPLEMENTATIONS = ("auto", "custom_op", "tensorflow")
 
 
-def kernel_kl(
+def nearest_neighbor_kl(
     posterior_samples, prior_samples, estimator: str = "independent", implementation: str = "auto"
 ) -> tf.Tensor:
     """Nearest-neighbour estimate of KL(q || p) from samples (Eq. 2).
@@ -82,25 +88,37 @@ def kernel_kl(
     return tensorflow_kernel_kl.independent_kl(_joined(q), _joined(p))
 
 
-def kernel_kl_to_prior(
+def kernel_kl(
+    posterior_samples, prior_samples, estimator: str = "independent", implementation: str = "auto"
+) -> tf.Tensor:
+    """Deprecated: the old name of `nearest_neighbor_kl`."""
+    warnings.warn(
+        "`bbh.kernel_kl` is now called `bbh.nearest_neighbor_kl`.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return nearest_neighbor_kl(posterior_samples, prior_samples, estimator, implementation)
+
+
+def nearest_neighbor_kl_to_prior(
     posterior_samples, prior, key, estimator="independent", implementation="auto"
 ) -> tf.Tensor:
     """Nearest-neighbour estimate of KL(q || p) against as many fresh samples of the prior.
 
-    Each tensor has a key of its own, which follows from `key`. Where the C++ operation is used, the
-    samples of a normal prior are drawn inside it and take no memory.
+    Each tensor's key follows from `key`. The C++ operation draws the samples of a normal prior
+    itself, which takes no memory.
 
     Args:
         posterior_samples: List of tensors `(n, *weight_shape)`, n >= 2.
         prior: Callable `(shape, seed) -> samples`.
         key: Stateless seed, int32 `(2,)`.
-        estimator, implementation: As in `kernel_kl`.
+        estimator, implementation: As in `nearest_neighbor_kl`.
 
     Returns:
-        Scalar tensor, in nats, as `kernel_kl`'s.
+        Scalar tensor, in nats, as `nearest_neighbor_kl`'s.
 
     Raises:
-        ValueError, RuntimeError: As `kernel_kl`.
+        ValueError, RuntimeError: As `nearest_neighbor_kl`.
     """
     key = randomness.fold_in(key, "prior")
     keys = [randomness.fold_in(key, i) for i in range(len(posterior_samples))]
@@ -112,13 +130,13 @@ def kernel_kl_to_prior(
     priors = [
         prior(samples.shape, key) for samples, key in zip(posterior_samples, keys, strict=True)
     ]
-    return kernel_kl(posterior_samples, priors, estimator, implementation)
+    return nearest_neighbor_kl(posterior_samples, priors, estimator, implementation)
 
 
 def _use_custom_op(estimator, implementation):
     """Whether the C++ operation computes the estimate; loads its library if so."""
-    _check_choice("estimator", estimator, ESTIMATORS)
-    _check_choice("implementation", implementation, IMPLEMENTATIONS)
+    check_choice("estimator", estimator, ESTIMATORS)
+    check_choice("implementation", implementation, IMPLEMENTATIONS)
     if implementation == "custom_op":
         if estimator == "full":
             raise ValueError(
@@ -175,11 +193,6 @@ def _posterior_matrices(samples):
     pieces = _as_matrices("posterior_samples", samples)
     dtype = tf.float64 if any(piece.dtype == tf.float64 for piece in pieces) else tf.float32
     return [tf.cast(piece, dtype) for piece in pieces]
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"Argument `{name}` must be one of {choices}. Received: {name}={value!r}")
 
 
 def _check_counts(q, p):
