@@ -1,5 +1,7 @@
 """SavedModels that serve posterior samples with TensorFlow alone."""
 
+import math
+import numbers
 import os
 import pathlib
 
@@ -16,8 +18,9 @@ DEFAULT_NUM_SAMPLES = 100
 class ServedPosterior(tf.Module):
     """What the SavedModel holds: the parameters and two endpoints."""
 
-    def __init__(self, sampler, likelihood, specs, input_range, preprocess):
+    def __init__(self, sampler, likelihood, specs, input_range, preprocess, abstention):
         super().__init__()
+        self._abstention = abstention
         self._sampler = sampler
         self._likelihood = likelihood
         self._input_range = input_range
@@ -42,7 +45,16 @@ class ServedPosterior(tf.Module):
         sums = self._sums(x, num_samples)
         moments = [total / tf.cast(num_samples, total.dtype) for total in sums]
         summary = self._likelihood.summary(moments)
-        return {name: tf.cast(value, tf.float32) for name, value in summary.items()}
+        answers = {name: tf.cast(value, tf.float32) for name, value in summary.items()}
+        if self._abstention is not None:
+            score, threshold = self._abstention
+            if score not in answers:
+                raise ValueError(
+                    f"Argument `abstain_score` must be one of {sorted(answers)}, what the model "
+                    f"answers. Received: abstain_score={score!r}"
+                )
+            answers["abstain"] = answers[score] > threshold
+        return answers
 
     def _checks(self, x, num_samples):
         def check(condition, message, value):
@@ -104,6 +116,8 @@ def export(
     pipeline=None,
     likelihood=None,
     from_logits: bool | None = None,
+    abstention=None,
+    abstain_score: str = "entropy",
 ):
     """Writes a SavedModel that draws fresh posterior samples at every call and in every process.
 
@@ -129,13 +143,16 @@ def export(
         pipeline: `Pipeline` from the images that are sent to the model's inputs, which the
             SavedModel then does by itself; None: it takes the model's inputs.
         likelihood, from_logits: As for `bbh.predict`: by default what the compiled loss says.
+        abstention: `bbh.decisions.Abstention` or a number, the threshold above which the model
+            should not decide: answers then hold `abstain`, boolean. None: they do not.
+        abstain_score: Name of the answer that is compared with it.
 
     Returns:
         `path`.
 
     Raises:
         ValueError: If `input_range` is not a pair of increasing numbers, the model has no input
-            shape, or the likelihood does not fit its outputs.
+            shape, the likelihood does not fit its outputs, or the threshold is no number.
     """
     if input_range is not None and not (len(input_range) == 2 and input_range[0] < input_range[1]):
         raise ValueError(
@@ -156,7 +173,17 @@ def export(
     if pipeline is not None and pipeline.prepare is not None:
         preprocess = pipeline.served_inputs
         specs = tf.TensorSpec((None, *pipeline.image_shape), tf.float32, name="x")
-    module = ServedPosterior(sampler, found, specs, input_range, preprocess)
+    if abstention is not None:
+        threshold = getattr(abstention, "threshold", abstention)
+        if isinstance(threshold, bool) or not isinstance(threshold, numbers.Real):
+            raise ValueError(
+                "Argument `abstention` must be a number or what bbh.decisions.fit_abstention "
+                f"returns. Received: abstention={abstention!r}"
+            )
+        if math.isnan(threshold):
+            raise ValueError("Argument `abstention` must not be NaN. Received: abstention=nan")
+        abstention = abstain_score, float(threshold)
+    module = ServedPosterior(sampler, found, specs, input_range, preprocess, abstention)
     signatures = {"serving_default": module.serving_default, "serve": module.serve}
     tf.saved_model.save(module, os.fspath(path), signatures=signatures)
     _write_readme(pathlib.Path(path), module, sampler, specs, input_range)
@@ -171,7 +198,9 @@ def _write_readme(path, module, sampler, specs, input_range):
         for spec in tf.nest.flatten(specs)
     ]
     answers = module.serve.get_concrete_function().structured_outputs
-    answered = [f"- `{name}`, float32 {_sizes(value.shape)}" for name, value in answers.items()]
+    answered = [
+        f"- `{name}`, {value.dtype.name} {_sizes(value.shape)}" for name, value in answers.items()
+    ]
     lines = [
         "`serve` takes, besides `num_samples`, an int32 scalar of at least 1:",
         "",

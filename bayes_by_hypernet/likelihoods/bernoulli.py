@@ -113,20 +113,15 @@ class Bernoulli(Likelihood):
 
     def measures(self, labels, prediction):
         """Returns error [%], NLL [nats per label], Brier score and ECE over all labels."""
-        probs = prediction.mean.reshape(-1)
-        labels = np.asarray(labels).reshape(-1)
-        if labels.shape != probs.shape:
-            raise ValueError(
-                f"Argument `labels` must hold one label for each of {probs.size} probabilities. "
-                f"Received: {labels.size}"
-            )
-        labels = labels.astype(int)
-        pairs = np.stack([1 - probs, probs], axis=1)  # (examples, 2)
+        probs = prediction.mean
+        labels = np.asarray(labels)
+        if labels.shape == probs.shape[:-1] and probs.shape[-1] == 1:
+            labels = labels[..., np.newaxis]
         return {
-            "error_percent": metrics.error_percent(pairs, labels),
-            "nll": metrics.negative_log_likelihood(pairs, labels),
-            "brier": metrics.brier_score(pairs, labels) / 2,  # of one probability, not of two
-            "ece": metrics.expected_calibration_error(pairs, labels),
+            "error_percent": metrics.binary_error_percent(probs, labels),
+            "nll": metrics.binary_negative_log_likelihood(probs, labels),
+            "brier": metrics.binary_brier_score(probs, labels),
+            "ece": metrics.binary_calibration_error(probs, labels),
         }
 
     def get_config(self):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bayes_by_hypernet import metrics
 from bayes_by_hypernet.likelihoods.base import Likelihood, sum_over_positions
 from bayes_by_hypernet.likelihoods.bernoulli import like_outputs
 from bayes_by_hypernet.likelihoods.predictions import GaussianPrediction
@@ -168,22 +169,23 @@ class Gaussian(Likelihood):
         return tf.cast(losses, tf.float32), tf.zeros(tf.shape(losses)[:1])
 
     def measures(self, labels, prediction):
-        """Returns the root mean squared error, and where the noise is known the NLL.
+        """Returns the root mean squared error, and where the noise is known NLL and CRPS.
 
-        The NLL is that of a Gaussian with the predictive mean and variance, in nats per label.
+        These are of a Gaussian with the predictive mean and variance: NLL in nats per label, CRPS
+        in units of the labels. For those of the mixture see `bbh.metrics.gaussian_mixture_nll`.
         """
-        mean = prediction.mean
-        labels = np.asarray(labels, float)
-        if labels.size != mean.size:
+        mean, labels = prediction.mean, np.asarray(labels, float)
+        if labels.shape == mean.shape[:-1] and mean.shape[-1] == 1:
+            labels = labels[..., np.newaxis]
+        if labels.shape != mean.shape:
             raise ValueError(
-                f"Argument `labels` must hold one label for each of {mean.size} predictions. "
-                f"Received: {labels.size}"
+                f"Argument `labels` must have the shape {mean.shape}. Received: {labels.shape}"
             )
-        errors = labels.reshape(mean.shape) - mean
-        measures = {"rmse": float(np.sqrt(np.mean(errors**2)))}
+        measures = {"rmse": float(np.sqrt(np.mean((labels - mean) ** 2)))}
         if prediction.total is not None:
-            densities = -0.5 * (errors**2 / prediction.total + np.log(2 * np.pi * prediction.total))
-            measures["nll"] = float(-np.mean(densities))
+            stddev = np.sqrt(prediction.total)
+            measures["nll"] = metrics.gaussian_nll(mean, stddev, labels)
+            measures["crps"] = metrics.crps_gaussian(mean, stddev, labels)
         return measures
 
     def get_config(self):

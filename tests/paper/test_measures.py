@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bayes_by_hypernet import metrics
+from bayes_by_hypernet.likelihoods import Categorical
 from bayes_by_hypernet.paper import measures
-from bayes_by_hypernet.prediction import categorical_prediction
 
 
 def predict(num, concentration, seed, classes=10):
@@ -18,7 +18,7 @@ def predict(num, concentration, seed, classes=10):
     mean = samples.mean(axis=0)
     labels = (rng.random((num, 1)) > mean.cumsum(axis=1)).sum(axis=1).clip(max=classes - 1)
     entropy = metrics.predictive_entropy(samples).mean(axis=0)
-    return categorical_prediction(mean, entropy), labels
+    return Categorical().prediction([mean, entropy]), labels
 
 
 @pytest.fixture(scope="module")
