@@ -267,6 +267,9 @@ def kept(kind, model, likelihood, from_logits, x, **settings):
         is_object = is_keras or hasattr(owner, "draw")
         # Not by `setattr`: Keras would take it for a part of the model.
         store = vars(owner).setdefault("_kept_by_predict", {}) if is_object else {}
+        for one in models:
+            if isinstance(one, keras.layers.Layer) and not one.built:
+                one(_few(x, None))  # makes its weights, as Keras's `predict` does
         parts = [part for one in models for part in _parts_of(one)]
         identity = tuple(map(id, parts))
         if identity not in store:
@@ -274,7 +277,7 @@ def kept(kind, model, likelihood, from_logits, x, **settings):
             outputs = getattr(sampler, "outputs", None)
             tried = None if outputs is not None and not is_keras else _tried(sampler, x)
             if outputs is None:
-                outputs = _first(tried, x)
+                outputs = tried[0]
             # The parts are held, so that no other object can get their ids.
             store.clear()
             store[identity] = (parts, sampler, outputs, tried, {})
@@ -297,30 +300,32 @@ def _parts_of(model):
     return [*compat.flatten_layers(model), *model.variables]
 
 
+def _few(x, specs):
+    """Returns a few of the first inputs, tensors in the structure of `specs`."""
+    if hasattr(x, "__next__"):
+        raise ValueError(
+            "Argument `x` must not be a generator where the model does not know its inputs and "
+            "outputs: pass arrays, or make a functional model of it, keras.Model(inputs, "
+            f"model(inputs)). Received: {type(x).__name__}"
+        )
+    batch = next(iter(Inputs(x, specs, NUM_TRIED)))
+    return keras.tree.map_structure(lambda array: tf.constant(array[:NUM_TRIED]), batch)
+
+
 def _tried(sampler, x):
     """Returns the outputs for a few of the first inputs under two posterior samples.
 
-    None where `x` can be read once only.
+    None where `x` can be read once only, and the outputs are known without.
     """
-    if hasattr(x, "__next__"):
+    specs = getattr(sampler, "inputs", None)
+    if hasattr(x, "__next__") and getattr(sampler, "outputs", None) is not None:
         return None
-    batch = next(iter(Inputs(x, getattr(sampler, "inputs", None), NUM_TRIED)))
-    few = keras.tree.map_structure(lambda array: tf.constant(array[:NUM_TRIED]), batch)
+    few = _few(x, specs)
     drawn = sampler.draw(2, randomness.seed_key(0))
     return [
         sampler.logits(few, tf.nest.map_structure(lambda draw: draw[i], drawn))  # noqa: B023
         for i in range(2)
     ]
-
-
-def _first(tried, x):
-    if tried is None:
-        raise ValueError(
-            "Argument `x` must not be a generator where the model does not know its outputs: pass "
-            "arrays, or make a functional model of it, keras.Model(inputs, model(inputs)). "
-            f"Received: {type(x).__name__}"
-        )
-    return tried[0]
 
 
 def _warn_of_equal_samples(model, sampler, tried):
