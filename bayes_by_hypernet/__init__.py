@@ -33,7 +33,7 @@ from bayes_by_hypernet.priors import NormalPrior
 from bayes_by_hypernet.training.optimizer import FusedAdam
 
 if TYPE_CHECKING:  # the names in `_LAZY`, for editors and type checkers
-    from bayes_by_hypernet import callbacks, likelihoods, metrics
+    from bayes_by_hypernet import callbacks, data, likelihoods, metrics
     from bayes_by_hypernet.attacks import fast_sign_attack
     from bayes_by_hypernet.paper.posterior import Posterior, load
 
@@ -43,6 +43,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Posterior": ("bayes_by_hypernet.paper.posterior", "Posterior"),
     "callbacks": ("bayes_by_hypernet.callbacks", None),
+    "data": ("bayes_by_hypernet.data", None),
     "fast_sign_attack": ("bayes_by_hypernet.attacks", "fast_sign_attack"),
     "likelihoods": ("bayes_by_hypernet.likelihoods", None),
     "load": ("bayes_by_hypernet.paper.posterior", "load"),
@@ -61,6 +62,7 @@ __all__ = [
     "SingleHypernetwork",
     "bayesify",
     "callbacks",
+    "data",
     "export",
     "fast_sign_attack",
     "kernel_kl",
