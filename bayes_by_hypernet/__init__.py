@@ -33,7 +33,7 @@ from bayes_by_hypernet.priors import NormalPrior
 from bayes_by_hypernet.training.optimizer import FusedAdam
 
 if TYPE_CHECKING:  # the names in `_LAZY`, for editors and type checkers
-    from bayes_by_hypernet import calibration, callbacks, decisions, likelihoods, metrics
+    from bayes_by_hypernet import calibration, callbacks, data, decisions, likelihoods, metrics
     from bayes_by_hypernet.attacks import fast_sign_attack
     from bayes_by_hypernet.paper.posterior import Posterior, load
 
@@ -44,6 +44,7 @@ _LAZY = {
     "Posterior": ("bayes_by_hypernet.paper.posterior", "Posterior"),
     "calibration": ("bayes_by_hypernet.calibration", None),
     "callbacks": ("bayes_by_hypernet.callbacks", None),
+    "data": ("bayes_by_hypernet.data", None),
     "decisions": ("bayes_by_hypernet.decisions", None),
     "fast_sign_attack": ("bayes_by_hypernet.attacks", "fast_sign_attack"),
     "likelihoods": ("bayes_by_hypernet.likelihoods", None),
@@ -64,6 +65,7 @@ __all__ = [
     "bayesify",
     "calibration",
     "callbacks",
+    "data",
     "decisions",
     "export",
     "fast_sign_attack",

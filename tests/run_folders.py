@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bayes_by_hypernet import metrics
+from bayes_by_hypernet.data.corruptions import FAMILIES
 from bayes_by_hypernet.likelihoods import Categorical
 from bayes_by_hypernet.paper import experiment
 
@@ -47,3 +48,33 @@ def make(folder, name, concentration=0.1, num_epochs=3, **changes):
         text = "".join(json.dumps(epoch) + "\n" for epoch in epochs)
         (folder / f"history_{member}.jsonl").write_text(text)
     return test, outliers, labels
+
+
+def shift_record(folder, slopes, **settings):
+    """Writes what launch/shift.py would of the run in a folder, and returns it.
+
+    Args:
+        folder: Of the run.
+        slopes: Dict, name of a family to what each strength adds to the error, in percent; to the
+            NLL, ECE and relative entropy it adds a hundredth of that.
+        **settings: Of the measurement.
+    """
+
+    def point(strength, slope):
+        part = strength * slope / 100
+        measures = {"error_percent": 1 + 100 * part, "nll": 0.5 + part, "ece": part}
+        return {"strength": strength, **measures, "relative_entropy": part}
+
+    record = {"schema_version": 1, "num_images": 2000, "num_samples": 50, "seed": 42, **settings}
+    record["run"] = json.loads((folder / "results.json").read_text())
+    record["clean"] = point(0, 0)
+    record["families"] = {
+        name: {
+            "values": list(FAMILIES[name].values),
+            "versions": {},
+            "points": [point(strength, slope) for strength in range(1, 6)],
+        }
+        for name, slope in slopes.items()
+    }
+    (folder / "shift.json").write_text(json.dumps(record))
+    return record

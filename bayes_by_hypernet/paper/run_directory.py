@@ -137,7 +137,7 @@ class RunDirectory:
         for name in (RESULTS_FILE, CONFIG_FILE, FLAGS_FILE, PREDICTIONS_FILE, CURVES_FILE):
             (self.path / name).unlink(missing_ok=True)
         # Of an ensemble a history for each member; what launchers found out about the posterior.
-        for pattern in ("history*.jsonl", "posterior.json", "adversarial_*.json"):
+        for pattern in ("history*.jsonl", "posterior.json", "adversarial_*.json", "shift.json"):
             for path in self.path.glob(pattern):
                 path.unlink()
 

@@ -6,6 +6,7 @@ import shutil
 from typing import NamedTuple
 
 from bayes_by_hypernet.paper import figures, tables
+from bayes_by_hypernet.paper.shift import MEASURES
 
 # What launch/posterior.py draws, in a run's figures/.
 POSTERIOR_FIGURES = {
@@ -90,6 +91,30 @@ def of_attacks(found, folder):
             f"4), {records[0]['num_samples']} posterior samples of the attack."
         )
         made.append(Illustration(figures.attack_curves(runs, records, path), caption))
+    return made
+
+
+def of_shift(shifted, number, folder):
+    """Draws runs on corrupted test images: the mean over families, and some measures by family.
+
+    Args:
+        shifted: One of `tables.find_shifts`.
+        number: Tells its figures from those of others.
+        folder: Of the figures.
+
+    Returns:
+        List of `Illustration`s.
+    """
+    records = list(shifted.records.values())
+    runs = figures.make_runs(shifted.records, shifted.labels)
+    name = f"{shifted.dataset}_{shifted.protocol}_shift_{number}"
+    path = figures.shift_curves(runs, records, folder / name)
+    made = [Illustration(path, "The measures against the strength of the corruption, mean over "
+        "its families.")]  # fmt: skip
+    for measure in tables.BY_FAMILY:
+        path = figures.shift_families(runs, records, folder / f"{name}_{measure}", measure)
+        caption = f"{MEASURES[measure]} against the strength of each family of corruptions."
+        made.append(Illustration(path, caption[0].upper() + caption[1:], wide=True))
     return made
 
 

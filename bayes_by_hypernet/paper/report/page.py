@@ -7,6 +7,7 @@ import jinja2
 
 from bayes_by_hypernet.paper import figures, methods, tables, toy_regression
 from bayes_by_hypernet.paper.report import illustrations
+from bayes_by_hypernet.paper.shift import RECORD_FILE
 
 
 def write_report(found, folder, toys=(), **choice):
@@ -32,6 +33,7 @@ def write_report(found, folder, toys=(), **choice):
     contents = {
         "tables": [*_tables(found, images, choice), *_others(found, images)],
         "attacks": illustrations.of_attacks(found, images),
+        "shifts": list(_shifts(found, images)),
         "posterior": _posterior(runs),
         "posterior_figures": illustrations.of_posteriors(runs, images),
         "examples": illustrations.of_examples(runs, images),
@@ -84,6 +86,15 @@ def _others(found, folder):
         yield f"Other runs on {dataset.replace('_', ' ')}", description, *table, drawn
 
 
+def _shifts(found, folder):
+    """Yields description, tables and figures of the runs on corrupted test images."""
+    for number, shifted in enumerate(tables.find_shifts(found), start=1):
+        shown = shifted.labels, list(shifted.records.values())
+        grids = [tables.shift_table(*shown)]
+        grids += [tables.shift_families_table(*shown, measure) for measure in tables.BY_FAMILY]
+        yield shifted.about, grids, illustrations.of_shift(shifted, number, folder)
+
+
 def _posterior(runs):
     """Returns header and rows of the runs whose posterior was examined, or None."""
     summaries = [(run.label, run.read(tables.POSTERIOR)) for run in runs]
@@ -112,6 +123,7 @@ def _missing(run):
     makers = {
         "its history and curves (made by the launcher that trains)": run.curves and run.histories,
         "attacks (launch/adversarial.py)": any(run.directory.glob(tables.ATTACKS)),
+        "corrupted test images (launch/shift.py)": run.read(RECORD_FILE),
         "the posterior's statistics (launch/posterior.py)": run.read(tables.POSTERIOR),
         "example images (made by the launcher that trains)": (
             run.directory / "figures" / "examples.png"

@@ -39,10 +39,18 @@ from bayes_by_hypernet.paper.tables.runs import (
     read_step_times,
     unplaced,
 )
+from bayes_by_hypernet.paper.tables.shift import (
+    BY_FAMILY,
+    find_shifts,
+    shift_csv,
+    shift_families_table,
+    shift_table,
+)
 from bayes_by_hypernet.paper.tables.summary import run_summary
 
 __all__ = [
     "ATTACKS",
+    "BY_FAMILY",
     "DASH",
     "FORMATS",
     "PAPER_ROWS",
@@ -58,6 +66,7 @@ __all__ = [
     "deviations",
     "find_attacks",
     "find_runs",
+    "find_shifts",
     "flagfile_header",
     "flagfile_headers",
     "flagfile_name",
@@ -77,6 +86,9 @@ __all__ = [
     "report",
     "rows_markdown",
     "run_summary",
+    "shift_csv",
+    "shift_families_table",
+    "shift_table",
     "toy_table",
     "unplaced",
     "update_blocks",

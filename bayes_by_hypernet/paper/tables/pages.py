@@ -10,6 +10,7 @@ from bayes_by_hypernet.paper.tables.flagfiles import (
 )
 from bayes_by_hypernet.paper.tables.formats import update_blocks
 from bayes_by_hypernet.paper.tables.report import report, rows_markdown
+from bayes_by_hypernet.paper.tables.shift import shift_markdown
 
 
 def page_blocks(found: dict, step_times=()) -> dict:
@@ -27,6 +28,7 @@ def page_blocks(found: dict, step_times=()) -> dict:
         # results/README.md
         "tables": report(runs, "markdown", step_times=step_times),
         "attacks": attacks_markdown(found),
+        "shift": shift_markdown(found),
         "posterior": posterior_markdown(found),
         # flags/README.md
         "flagfiles": flagfiles_markdown(runs),

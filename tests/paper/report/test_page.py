@@ -67,6 +67,7 @@ def folder(tmp_path):
         results = json.loads((run / "results.json").read_text())
         record |= {"num_samples": 100, "epsilons": [0.0, 0.4], "run": results, "points": points}
         (run / "adversarial_fast_sign_examples.json").write_text(json.dumps(record))
+        run_folders.shift_record(run, {"jpeg": 1, "rotate": 2})
         (run / "figures").mkdir()
         for figure in ("examples.png", "posterior_histograms.png", "examples.pdf"):
             (run / "figures" / figure).write_bytes(f"{name} {figure}".encode())
@@ -131,6 +132,8 @@ def test_needs_nothing_but_itself_and_leaves_the_figures_beside_it(folder):
             assert {f"{name}.png", f"{name}.pdf"} <= names
     assert any(name.endswith("runs_bbh_examples.pdf") for name in names) and "toy_0.png" in names
     assert any(name.startswith("mnist_quick_adversarial_fast_sign_examples") for name in names)
+    for kind in ("", "_error_percent", "_nll"):
+        assert {f"mnist_quick_shift_1{kind}.png", f"mnist_quick_shift_1{kind}.pdf"} <= names
 
 
 def test_holds_numbers_of_posterior_and_toy_and_the_settings_of_every_run(folder):
@@ -143,6 +146,29 @@ def test_holds_numbers_of_posterior_and_toy_and_the_settings_of_every_run(folder
     assert len(settings) == len(RUNS)
     for of_run in settings:
         assert of_run["protocol"] == "quick" and of_run["tensorflow version"] and of_run["hardware"]
+
+
+def test_holds_tables_of_corrupted_images(folder):
+    page = _write(folder)
+    [by_strength] = [table for table in page.tables if table[0][:2] == ["Measure", "Run"]]
+    assert by_strength[1] == ["error [%]", "MAP", "1.00", "2.50", "4.00", "5.50", "7.00", "8.50"]
+    assert len(by_strength) == 1 + 4 * len(RUNS)
+    [by_family] = [table for table in page.tables if table[0][0].startswith("error [%], mean")]
+    assert [row[:2] for row in by_family[1:]] == [
+        ["jpeg", "4.00"],
+        ["rotate", "7.00"],
+        ["mean", "5.50"],
+    ]
+    assert "#shift" in page.links and "shift" in page.ids
+
+
+def test_runs_without_corrupted_images_have_no_such_section(folder):
+    for path in (folder / "runs").glob("*/shift.json"):
+        path.unlink()
+    page = _write(folder)
+    assert "shift" not in page.ids
+    text = (folder / "out" / "index.html").read_text()
+    assert "does not hold: corrupted test images (launch/shift.py)." in text
 
 
 def test_warns_of_short_protocols_and_of_fallbacks(folder):
