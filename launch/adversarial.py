@@ -58,7 +58,7 @@ def main(argv):
     except ValueError as error:
         sys.exit(f"ValueError: {error}")
     except KeyboardInterrupt:
-        sys.exit("Interrupted. The same command goes on with the runs that are left.")
+        sys.exit("Interrupted. Rerun the command to do the remaining runs.")
     for run, record in records.items():
         label = [run, record["run"]["method"]]
         rows += [[*label, *(f"{v:.3f}" for v in point.values())] for point in record["points"]]

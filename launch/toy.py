@@ -46,7 +46,7 @@ def main(argv):
     except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
-        sys.exit("Interrupted. The same command goes on with the method that it was at.")
+        sys.exit("Interrupted. Rerun the command to resume with the interrupted method.")
     shown = [
         (methods.get(name).label, results.numbers[name])
         for name in toy.METHODS

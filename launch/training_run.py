@@ -47,7 +47,7 @@ def main(argv, network):
     except (ValueError, OSError, *training.ERRORS) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
-        sys.exit("Interrupted. The same command goes on with the run.")
+        sys.exit("Interrupted. Rerun the command to resume.")
     if results:
         print(tables.run_summary(results))
         logger.info("Figure: %s", figures.entropy_cdf(workdir))

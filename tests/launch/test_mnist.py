@@ -73,7 +73,7 @@ class TestRun:
                 break
         errors = process.communicate(timeout=120)[1]
         assert process.returncode == 1
-        assert "Interrupted; saved at step" in errors and "goes on with the run" in errors
+        assert "Interrupted; saved at step" in errors and "Rerun the command to resume" in errors
         assert "Traceback" not in errors
         step = int(re.search(r"saved at step (\d+)", errors)[1])
         assert configuration.read_config(tmp_path).epochs == 500

@@ -124,7 +124,7 @@ def test_control_c_lets_the_run_save_and_says_how_to_go_on(folder):
     assert process.returncode == 1
     assert "saved" in log.read_text()
     assert _states(stdout) == {"tiny-seed3": "interrupted", "tiny-seed1": "not run"}
-    assert "The same command goes on" in stderr and "Traceback" not in stderr
+    assert "Rerun the command to resume" in stderr and "Traceback" not in stderr
 
 
 def test_flags_of_the_runs_in_the_wrong_place_are_refused(folder):

@@ -125,9 +125,9 @@ class TestSummary:
         ours, paper = tables.run_summary(results).splitlines()[2:4]
         assert "mnist, outliers notmnist, quick protocol" in ours
         assert ours.split()[-4:] == ["1.50", "0.950", "0.450", "1234"]
-        assert "Table 2 and 3" in paper
+        assert "Tables 2 and 3" in paper
         assert paper.split()[-4:] == ["0.56", "0.97", "0.48", "11504"]
-        assert "not results to compare" in tables.run_summary(results)
+        assert "do not compare these results" in tables.run_summary(results)
 
     def test_other_outliers_leave_the_papers_column_empty(self, results):
         run = {**results, "outlier_dataset": "embedded_letters", "fallback_reason": "No letters."}

@@ -11,7 +11,7 @@ from bayes_by_hypernet.paper.methods.bbh import (
 )
 from bayes_by_hypernet.paper.methods.dropout import DropoutOptions, MonteCarloDropout
 from bayes_by_hypernet.paper.methods.ensemble import Ensemble, EnsembleMember, EnsembleOptions
-from bayes_by_hypernet.paper.methods.estimators import KL_ESTIMATORS
+from bayes_by_hypernet.paper.methods.estimators import KL_ESTIMATORS, SAMPLED_ESTIMATORS
 from bayes_by_hypernet.paper.methods.map import MaximumAPosteriori
 from bayes_by_hypernet.paper.methods.mnf import (
     MultiplicativeFlowOptions,
@@ -24,6 +24,7 @@ __all__ = [
     "KL_ESTIMATORS",
     "MAX_PARAMETERS",
     "METHODS",
+    "SAMPLED_ESTIMATORS",
     "BayesByBackprop",
     "BayesByBackpropOptions",
     "BayesByHypernet",

@@ -5,7 +5,7 @@ from bayes_by_hypernet.paper.tables.runs import deviations, paper_row
 
 
 def run_summary(results: dict) -> str:
-    """Returns our row beside the paper's, and in sentences what the numbers are."""
+    """Returns our row beside the paper's, and sentences that explain the numbers."""
     row = paper_row(results)
     where = f"{results['dataset']}, outliers {results['outlier_dataset']}"
     header = ["", "Error [%]", "in-AUC", "Outlier AUC", "Runtime [s]"]
@@ -15,7 +15,8 @@ def run_summary(results: dict) -> str:
         tables = " and ".join(str(table) for table in row.tables)
         lines.append(
             [
-                f"paper, Table {tables}, {row.label!r} ({row.data.title})",
+                f"paper, Table{'s' * (len(row.tables) > 1)} {tables}, {row.label!r} "
+                f"({row.data.title})",
                 *_paper_cells(row, results),
             ]
         )
@@ -32,8 +33,8 @@ def run_summary(results: dict) -> str:
     )
     if results["protocol"] != "paper":
         notes.append(
-            f"The {results['protocol']} protocol trains {results['epochs']} epochs: these are not "
-            "results to compare with the paper's. --protocol=paper gives those."
+            f"Trained by the {results['protocol']} protocol, epochs={results['epochs']}: do not "
+            "compare these results with the paper's. --protocol=paper trains as long as the paper."
         )
     if results["fallback_reason"]:
         notes.append("\n".join(["=" * 80, results["fallback_reason"], "=" * 80]))
