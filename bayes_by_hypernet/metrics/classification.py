@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from bayes_by_hypernet.metrics.arrays import PROBABILITY_FLOOR, as_class_probs, as_pair, as_probs
+from bayes_by_hypernet.metrics.arrays import (
+    PROBABILITY_FLOOR,
+    as_class_probs,
+    as_pair,
+    as_probs,
+    check_integer,
+)
 
 
 def predictive_entropy(probs) -> np.ndarray:
@@ -44,7 +50,11 @@ def entropy_cdf(probs, num_points=201) -> np.ndarray:
 
     Returns:
         Array `(num_points,)`: the share of examples with at most this entropy.
+
+    Raises:
+        ValueError: If `num_points` is below 2.
     """
+    num_points = check_integer("num_points", num_points, 2)
     probs = as_class_probs(probs)
     relative = np.minimum(entropy_of(probs) / np.log(probs.shape[1]), 1.0)  # of a rounding error
     counts = np.searchsorted(np.sort(relative), np.linspace(0, 1, num_points), side="right")

@@ -65,6 +65,10 @@ class EntropyTest(parameterized.TestCase):
         uniform = metrics.entropy_cdf(np.full((5, 3), 1 / 3))
         np.testing.assert_array_equal(uniform, [0.0] * 200 + [1.0])
 
+    def test_cdf_needs_two_points(self):
+        with self.assertRaisesRegex(ValueError, "`num_points` must be at least 2"):
+            metrics.entropy_cdf(np.eye(3), num_points=1)
+
     def test_auc_of_extremes(self):
         self.assertEqual(metrics.entropy_auc(np.eye(3)), 1.0)
         uniform = metrics.entropy_auc(np.full((5, 3), 1 / 3))
