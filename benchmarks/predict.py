@@ -13,15 +13,23 @@ Ours draws the samples and averages probabilities and entropies, as launchers do
 Of these two at most five passes are timed, and scaled. MAP has one sample, an ensemble ten.
 `limit` is the most that ours may take, in map passes. Drawing is timed apart, too. Batches of 1,000
 random images, weights as initialised. Medians; idle machines only.
+
+A second table times what a server does: one image, warm calls of `bbh.predict` and of the
+SavedModel that `bbh.export` wrote, in turns; and eight threads that call `bbh.predict` at once,
+whose answers are compared with those of one thread.
 """
 
 import argparse
+import concurrent.futures
 import gc
+import tempfile
+import time
 
 import measure
 import numpy as np
 import tensorflow as tf
 
+import bayes_by_hypernet as bbh
 from bayes_by_hypernet import metrics, randomness
 from bayes_by_hypernet.paper import methods, networks
 from bayes_by_hypernet.paper.posterior import Posterior
@@ -52,6 +60,14 @@ def parse_arguments():
         default=list(CASES),
         metavar="NAME",
         help=f"of: {', '.join(CASES)}",
+    )
+    parser.add_argument(
+        "--calls",
+        nargs="*",
+        choices=CASES,
+        default=["dropout", "bbb", "bbh_layerwise"],
+        metavar="NAME",
+        help="methods of the second table",
     )
     parser.add_argument("--num_samples", type=int, default=100)
     parser.add_argument("--num_images", type=int, default=10_000)
@@ -154,6 +170,78 @@ HEADER = [
 ]
 
 
+NUM_THREADS = 8
+NUM_CALLS = 16  # of one image, by one thread and by eight
+
+
+def time_calls(case, image, arguments):
+    """Returns the seconds of single calls, and what eight threads reach."""
+    name, options, _ = CASES[case]
+    if name == "bbh" and arguments.hidden_units:
+        options = {**options, "hidden_units": tuple(arguments.hidden_units)}
+    posterior = Posterior(make_method(name, **options), config=None)
+    num_samples = arguments.num_samples
+
+    def ours(seed=None):
+        return bbh.predict(posterior, image, num_samples, seed=seed, verbose=0).mean
+
+    with tempfile.TemporaryDirectory() as folder:
+        served = tf.saved_model.load(bbh.export(posterior, folder))
+        count = tf.constant(num_samples)
+        variants = {
+            "predict": ours,
+            "served": lambda: served.serve(image, num_samples=count)["mean"].numpy(),
+        }
+        seconds = measure.in_turns(variants, max(arguments.repetitions, NUM_REPETITIONS))
+    started = time.perf_counter()
+    alone = [ours(seed) for seed in range(NUM_CALLS)]
+    seconds["one thread"] = time.perf_counter() - started
+    started = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(NUM_THREADS) as pool:
+        together = list(pool.map(ours, range(NUM_CALLS)))
+    seconds["threads"] = time.perf_counter() - started
+    difference = max(float(np.abs(a - b).max()) for a, b in zip(alone, together, strict=True))
+    return {
+        "case": case,
+        "num_samples": num_samples,
+        "seconds": seconds,
+        "largest_difference": difference,
+    }
+
+
+NUM_REPETITIONS = 7  # of single calls, which are short
+
+
+def call_cells(entry):
+    seconds = entry["seconds"]
+    ours, served = (measure.milliseconds(seconds[name])[0] for name in ("predict", "served"))
+    ratios = np.divide(seconds["predict"], seconds["served"])
+    return [
+        entry["case"],
+        entry["num_samples"],
+        f"{ours:.0f}",
+        f"{served:.0f}",
+        f"{ours / served:.2f}",
+        f"{np.median(ratios):.2f}",
+        f"{NUM_CALLS / seconds['one thread']:.1f}",
+        f"{NUM_CALLS / seconds['threads']:.1f}",
+        f"{entry['largest_difference']:.0e}",
+    ]
+
+
+CALLS_HEADER = [
+    "Method",
+    "samples",
+    "bbh.predict [ms]",
+    "served [ms]",
+    "ratio",
+    "median of pairs",
+    "calls/s, 1 thread",
+    f"calls/s, {NUM_THREADS} threads",
+    "largest difference",
+]
+
+
 def main():
     arguments = parse_arguments()
     rng = np.random.default_rng(0)
@@ -176,8 +264,11 @@ def main():
         )
         gc.collect()
     title = f"Prediction of {len(images):,} images: medians"
-    contents = {"num_images": len(images), "predictions": entries}
-    measure.report(title, HEADER, map(cells, entries), arguments.json, **contents)
+    tables = [measure.show(title, HEADER, map(cells, entries))]
+    calls = [time_calls(case, images[:1], arguments) for case in arguments.calls]
+    title = "Warm calls for one image, and what eight threads reach"
+    tables.append(measure.show(title, CALLS_HEADER, map(call_cells, calls)))
+    measure.write(arguments.json, tables, num_images=len(images), predictions=entries, calls=calls)
 
 
 if __name__ == "__main__":

@@ -68,12 +68,16 @@ class TestKernelKL:
 
 
 def test_predict(tmp_path):
-    [rows], contents = _report(
+    [rows, calls], contents = _report(
         tmp_path,
         "predict",
         *("--methods", "map", "ensemble", "bbh_single", "--hidden_units", "4"),
-        *("--num_samples=11", "--num_images=20", "--repetitions=2"),
+        *("--calls", "dropout", "--num_samples=11", "--num_images=20", "--repetitions=2"),
     )
+    assert [row[:2] for row in calls] == [["dropout", "11"]]
+    [entry] = contents["calls"]
+    assert entry["largest_difference"] < 1e-6  # threads answer what one alone does
+    assert all(_is_times(entry["seconds"][name], 7) for name in ("predict", "served"))
     expected = [("map", 1, None), ("ensemble", 10, None), ("bbh_single", 11, 1.2)]
     entries = contents["predictions"]
     assert [(e["case"], e["num_samples"], e["limit"]) for e in entries] == expected
