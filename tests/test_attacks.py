@@ -82,8 +82,9 @@ class TestFastSignAttack:
         np.testing.assert_allclose(moved, expected, atol=1e-8)
         assert moved.dtype == np.float32
 
-    # From a scale of 10 on, most p of a label round to 0 or 1.
-    @pytest.mark.parametrize("scale", [1.0, 10.0])
+    # From a scale of 10 on, most p of a label round to 0 or 1; at 100 margins are hundreds of nats,
+    # where float32 knows no gradient of the cross-entropy but 0.
+    @pytest.mark.parametrize("scale", [1.0, 10.0, 100.0])
     def test_equals_the_float64_twin(self, scale):
         model, x, y = _linear_case(scale)
         gradients = model.gradients(x, y)
@@ -173,6 +174,42 @@ class TestFastSignAttack:
         clipped = bbh.fast_sign_attack(model, x, y, EPSILON, clip=(-0.5, 0.5), seed=1)
         assert np.abs(moved).max() > 0.5
         np.testing.assert_array_equal(clipped, np.clip(moved, -0.5, 0.5))
+
+    def test_bounds_and_steps_may_be_arrays(self):
+        model, x, y = _linear_case()
+        x = np.clip(x, -1, 1)
+        steps, low = np.array([0.0, 0.1, 0.2, 0.3]), np.array([-1, -1, -2, -1.05])
+        moved = bbh.fast_sign_attack(
+            model, x, y, steps, average="gradients", clip=(low, np.full(4, 1.0)), seed=1
+        )
+        assert (np.abs(moved - x) <= steps + 1e-6).all() and (moved[:, 0] == x[:, 0]).all()
+        assert (moved >= low - 1e-6).all() and moved.max() <= 1
+        free = bbh.fast_sign_attack(model, x, y, steps, average="gradients", seed=1)
+        np.testing.assert_allclose(moved, np.clip(free, low, 1), atol=1e-7)
+
+    def test_inputs_outside_the_bounds_are_refused(self):
+        model, x, y = _linear_case()
+        with pytest.raises(ValueError, match="`x` must lie within `clip`"):
+            bbh.fast_sign_attack(model, x, y, EPSILON, clip=(-0.1, 0.1))
+
+    def test_several_inputs_of_which_integers_stay(self):
+        a, ids = keras.Input((4,), name="a"), keras.Input((2,), dtype="int32", name="ids")
+        embedded = keras.layers.Flatten()(keras.layers.Embedding(5, 3)(ids))
+        outputs = bbh.layers.DenseFlipout(3, num_train_examples=9)(
+            keras.layers.concatenate([a, embedded])
+        )
+        model = keras.Model({"a": a, "ids": ids}, outputs)
+        x = {"a": np.ones((6, 4), np.float32), "ids": np.arange(12).reshape(6, 2) % 5}
+        moved = bbh.fast_sign_attack(model, x, np.arange(6) % 3, EPSILON, 3, seed=1)
+        np.testing.assert_array_equal(moved["ids"], x["ids"])
+        assert 0.5 * EPSILON < np.abs(moved["a"] - x["a"]).max() <= EPSILON + 1e-6
+
+    def test_token_ids_alone_have_no_gradient(self):
+        ids = keras.Input((2,), dtype="int32")
+        embedded = keras.layers.Flatten()(keras.layers.Embedding(5, 3)(ids))
+        dense = bbh.layers.DenseFlipout(3, num_train_examples=9)
+        with pytest.raises(ValueError, match="no gradient.*token ids"):
+            bbh.fast_sign_attack(keras.Model(ids, dense(embedded)), [[1, 2]], [0], EPSILON, 2)
 
     def test_a_keras_model_with_logits_or_probabilities(self):
         dense = bbh.layers.DenseHypernet(3, hidden_units=(4, 8), num_train_examples=60)

@@ -137,6 +137,65 @@ class TestExport:
         np.testing.assert_allclose(outputs["mean"], expected.mean, atol=0.1)
         assert np.abs(served.serve(x, tf.constant(1))["mean"] - outputs["mean"]).max() > 1e-3
 
+    @pytest.mark.parametrize("as_dict", [False, True])
+    def test_several_inputs_keep_their_names_and_dtypes(self, as_dict, tmp_path):
+        a, ids = keras.Input((4,), name="a"), keras.Input((2,), dtype="int64", name="ids")
+        embedded = keras.layers.Flatten()(keras.layers.Embedding(5, 3)(ids))
+        outputs = bbh.layers.DenseFlipout(3, num_train_examples=9)(
+            keras.layers.concatenate([a, embedded])
+        )
+        model = keras.Model({"a": a, "ids": ids} if as_dict else [a, ids], outputs)
+        served = tf.saved_model.load(bbh.export(model, tmp_path / "model"))
+        x = {"a": np.ones((2, 4), np.float32), "ids": np.array([[1, 2], [3, 4]])}
+        given = x if as_dict else list(x.values())
+        expected = bbh.predict(model, given, 500)
+        found = served.serve(given, num_samples=tf.constant(500))
+        np.testing.assert_allclose(found["mean"], expected.mean, atol=0.1)
+        _, signature = served.signatures["serving_default"].structured_input_signature
+        assert {n: s.dtype for n, s in signature.items()} == {"a": tf.float32, "ids": tf.int64}
+        found = served.signatures["serving_default"](
+            a=tf.constant(x["a"]), ids=tf.constant(x["ids"])
+        )
+        np.testing.assert_allclose(found["mean"], expected.mean, atol=0.2)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="a must be finite"):
+            bad = {**x, "a": x["a"] * np.float32("nan")}
+            served.serve(bad if as_dict else list(bad.values()), num_samples=tf.constant(1))
+
+    def test_probabilities_are_served_as_they_are(self, tmp_path):
+        layers = [keras.Input((4,)), bbh.layers.DenseFlipout(3, num_train_examples=9)]
+        model = keras.Sequential([*layers, keras.layers.Softmax()])
+        x = np.full((2, 4), 3, np.float32)
+        served = tf.saved_model.load(bbh.export(model, tmp_path / "model", from_logits=False))
+        expected = bbh.predict(model, x, 300, from_logits=False)
+        np.testing.assert_allclose(served.serving_default(x)["mean"], expected.mean, atol=0.1)
+
+    def test_abstains_above_a_threshold(self, tmp_path):
+        dense = keras.layers.Dense(2, kernel_initializer="ones", name="dense")
+        model = keras.Sequential([keras.Input((2,)), dense])
+        dense.kernel.assign(np.eye(2))
+        abstention = bbh.decisions.fit_abstention([0.1, 0.4, 0.6], [0, 0, 1], risk=0.1)
+        assert abstention.threshold == 0.4
+        path = bbh.export(model, tmp_path / "model", abstention=abstention)
+        served = tf.saved_model.load(path)
+        x = np.array([[9, 0], [1, 1], [0, 2.0]], np.float32)  # entropies 0.001, 0.693, 0.365
+        answers = served.serving_default(x)
+        np.testing.assert_array_equal(answers["abstain"], [False, True, False])
+        np.testing.assert_array_equal(answers["abstain"], abstention.abstain(answers["entropy"]))
+        with pytest.raises(ValueError, match="`abstain_score` must be one of.*'std'"):
+            bbh.export(model, tmp_path / "other", abstention=1.0, abstain_score="std")
+        with pytest.raises(ValueError, match="`abstention` must be a number"):
+            bbh.export(model, tmp_path / "other", abstention="0.4")
+
+    def test_a_list_of_models_is_served(self, tmp_path):
+        models = [
+            keras.Sequential([keras.Input((4,)), *[keras.layers.Dense(u) for u in units]])
+            for units in [(3,), (5, 3)]
+        ]
+        x = np.ones((2, 4), np.float32)
+        expected = np.mean([tf.nn.softmax(model(x)) for model in models], axis=0)
+        served = tf.saved_model.load(bbh.export(models, tmp_path / "model"))
+        np.testing.assert_allclose(served.serving_default(x)["mean"], expected, atol=1e-5)
+
     def test_bad_arguments(self, tmp_path):
         posterior = Posterior(tiny.method("map"), config=None)
         with pytest.raises(ValueError, match=r"input_range=\(1, 0\)"):

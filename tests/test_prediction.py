@@ -120,6 +120,16 @@ class TestPredict:
         Predictor(posterior)(x, 3, key, 4, return_samples, progress=heard.append)
         assert heard == [2 * 4, 2 * 3, 4, 3]  # batches of 4 and 3, samples 2 and 1 at a time
 
+    def test_long_work_shows_a_bar(self, monkeypatch, capsys):
+        posterior, x = _posterior(), tiny.examples(7).images
+        bbh.predict(posterior, x, 3)
+        assert "prediction" not in capsys.readouterr().err  # it was quick
+        monkeypatch.setattr("bayes_by_hypernet.prediction.SECONDS_BEFORE_PROGRESS", 1e-9)
+        bbh.predict(posterior, x, 3)
+        assert "21.0prediction" in capsys.readouterr().err  # 7 inputs under 3 samples
+        bbh.predict(posterior, x, 3, verbose=0)
+        assert "prediction" not in capsys.readouterr().err
+
     def test_one_sample_at_a_time_where_none_fits(self, monkeypatch):
         monkeypatch.setattr("bayes_by_hypernet.prediction.MAX_SAMPLE_BYTES", 1)
         posterior = _posterior()

@@ -69,8 +69,10 @@ class Bernoulli(Likelihood):
         outputs = tf.cast(outputs, tf.float64)
         if self.from_logits:
             probs = tf.sigmoid(outputs)
-            entropy = tf.nn.softplus(outputs) - outputs * probs
-            return probs, tf.maximum(entropy, 0)
+            entropy = probs * tf.nn.softplus(-outputs) + tf.sigmoid(-outputs) * tf.nn.softplus(
+                outputs
+            )
+            return probs, entropy
         outputs = tf.clip_by_value(outputs, 0, 1) if half else outputs
         return outputs, _entropy(outputs)
 

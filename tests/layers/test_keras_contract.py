@@ -57,6 +57,7 @@ CASES = {  # id: class, its arguments, shape of inputs, of outputs, whether mask
         (4, 4, 3),
         False,
     ),
+    "LearnedStddev": (layers.LearnedStddev, {"per_output": True}, FLAT, (4, 10), True),
     "DenseFlipout": (layers.DenseFlipout, {"units": 3, **N}, FLAT, (4, 3), True),
     "DenseReparameterization": (
         layers.DenseReparameterization,
