@@ -130,5 +130,5 @@ def test_control_c_lets_the_run_save_and_says_how_to_go_on(folder):
 def test_flags_of_the_runs_in_the_wrong_place_are_refused(folder):
     process = _sweep(folder, f"--flagfiles={folder}/tiny.flags", "--method=bbh", "--seed=3")
     assert process.returncode != 0
-    assert "behind `--`" in process.stderr + process.stdout
+    assert "must follow `--`" in process.stderr + process.stdout
     assert "--method, --seed" in process.stderr + process.stdout
