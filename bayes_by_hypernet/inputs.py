@@ -162,6 +162,11 @@ def _as_leaf(x):
 
 def _array(value, spec, name, of_batch=False):
     """Returns one input as an array in the dtype that the model takes."""
+    if _is_dataset(value):
+        raise ValueError(
+            f"Argument `{name}` must be an array here: go through a data set batch by batch. "
+            f"Received: {type(value).__name__}"
+        )
     if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):
         raise ValueError(
             f"Argument `{name}` must be dense; use its method to_tensor or tf.sparse.to_dense. "

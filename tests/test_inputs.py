@@ -176,6 +176,56 @@ class TestPredict:
         assert bbh.predict(model, np.array([[1.0, 2.0]]), 2).mean.shape == (1, 2, 2)
 
 
+LABELS = np.arange(10) % 3
+
+
+class LabelledPairs(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        part = slice(4 * i, 4 * i + 4)
+        return {"a": A[part], "b": B[part]}, LABELS[part]
+
+
+class TestOtherOperations:
+    @pytest.mark.parametrize(
+        "as_dict, data",
+        [
+            (False, lambda: ([A, B], LABELS)),
+            (True, lambda: ({"a": A, "b": B}, LABELS)),
+            (True, lambda: (sliced({"a": A, "b": B}, LABELS),)),
+            (True, lambda: (LabelledPairs(),)),
+            (True, lambda: (({"a": A, "b": B}, LABELS) for _ in range(3))),
+        ],
+    )
+    def test_fit(self, as_dict, data):
+        model = _two(as_dict)
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        given = data()
+        given = given if isinstance(given, tuple) else (given,)
+        history = model.fit(*given, epochs=1, verbose=0).history
+        assert np.isfinite(history["nll"]).all() and history["kl_per_example"][0] > 0
+
+    @pytest.mark.parametrize("kind", ["tensor", "list of numbers", "float64", "dict of one array"])
+    def test_attack(self, one, kind):
+        expected = bbh.fast_sign_attack(one, A, LABELS, 0.1, 3, seed=1)
+        found = bbh.fast_sign_attack(one, ONE[kind](), LABELS, 0.1, 3, seed=1)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+    @pytest.mark.parametrize("kind", ["tf.data", "PyDataset", "generator"])
+    def test_an_attack_on_a_data_set_is_refused(self, one, kind):
+        bbh.predict(one, A, 2)
+        with pytest.raises(ValueError, match="`x` must be an array here"):
+            bbh.fast_sign_attack(one, ONE[kind](), LABELS, 0.1, 3)
+
+    def test_a_list_of_models_is_attacked(self):
+        models = [keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]) for _ in range(2)]
+        moved = bbh.fast_sign_attack(models, A, LABELS, 0.1)
+        each = [bbh.fast_sign_attack(model, A, LABELS, 0.1) for model in models]
+        np.testing.assert_allclose(moved, np.mean(each, axis=0), atol=1e-6)
+
+
 class TestEnsembles:
     def _models(self, units):
         return [

@@ -1,4 +1,4 @@
-"""README shows the tables of the benchmarks' JSON files, as they are."""
+"""The pages show the tables of the benchmarks' JSON files, as they are."""
 
 import importlib.util
 from pathlib import Path
@@ -16,9 +16,13 @@ def load_script():
     return module
 
 
-def test_readme_shows_the_committed_numbers():
-    blocks = load_script().blocks()
-    readme = (REPOSITORY / "README.md").read_text()
-    names = ("kernel_kl", "predict", "scaling", "train_step", "train_step_resnet32")
+def test_pages_show_the_committed_numbers():
+    script = load_script()
+    blocks = script.blocks()
+    names = ("decisions", "kernel_kl", "predict", "scaling", "train_step", "train_step_resnet32")
     assert {*blocks} == {f"benchmark-{name}" for name in names}
-    assert update_blocks(readme, blocks) == readme, "run python benchmarks/update_readme.py"
+    texts = [page.read_text() for page in script.PAGES]
+    for text in texts:
+        assert update_blocks(text, blocks) == text, "run python benchmarks/update_readme.py"
+    for block in blocks:  # on one page each
+        assert sum(f"<!-- {block} -->" in text for text in texts) == 1, block
