@@ -302,6 +302,12 @@ class TestSeveralOutputs:
         np.testing.assert_allclose(parts["kind"].mean, whole["kind"].mean, atol=1e-5)
         np.testing.assert_allclose(parts["size"].mean, whole["size"].mean, atol=1e-4)
         np.testing.assert_allclose(whole["size"].aleatoric, 0.09)
+        wrong = whole["kind"].mean.argmax(axis=1) != KINDS
+        measured = Categorical().measures(KINDS, whole["kind"])["error_percent"]
+        np.testing.assert_allclose(measured, 100 * wrong.mean())
+        rmse = np.sqrt(((whole["size"].mean - labels["size"]) ** 2).mean())
+        measured = Gaussian(0.3).measures(labels["size"], whole["size"])["rmse"]
+        np.testing.assert_allclose(measured, rmse, rtol=1e-5)
         moved = bbh.fast_sign_attack(model, FEATURES, labels, 0.1, SAMPLES, seed=1)
         after = bbh.predict(model, moved, SAMPLES, seed=1)
         of_label = [p["kind"].mean[np.arange(N), KINDS] for p in (whole, after)]
