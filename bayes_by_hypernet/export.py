@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bayes_by_hypernet import likelihoods, randomness
 from bayes_by_hypernet.inputs import tensor_specs
-from bayes_by_hypernet.posteriors.samplers import as_sampler
+from bayes_by_hypernet.posteriors.samplers import as_sampler, source_of
 from bayes_by_hypernet.prediction import samples_per_chunk, sufficient_samples, sum_over_samples
 
 DEFAULT_NUM_SAMPLES = 100
@@ -165,8 +165,9 @@ def export(
             "Argument `model` must know its input shape; make a subclassed model a functional one: "
             f"keras.Model(inputs, model(inputs)). Received: {model}"
         )
-    source = getattr(sampler, "models", [model])[0]
-    found = likelihoods.of_model(source, likelihood, from_logits, sampler.outputs)
+    found = likelihoods.of_model(
+        source_of(model, sampler), likelihood, from_logits, sampler.outputs
+    )
     specs, preprocess = tensor_specs(sampler.inputs), None
     if not tf.nest.is_nested(specs):
         specs = tf.TensorSpec(specs.shape, specs.dtype, name="x")

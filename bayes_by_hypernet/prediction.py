@@ -14,7 +14,7 @@ from bayes_by_hypernet import compat, likelihoods, randomness
 from bayes_by_hypernet.checks import check_integer
 from bayes_by_hypernet.inputs import Inputs, tensor_specs
 from bayes_by_hypernet.likelihoods import GaussianPrediction, Prediction
-from bayes_by_hypernet.posteriors.samplers import as_sampler, sample_bytes
+from bayes_by_hypernet.posteriors.samplers import as_sampler, sample_bytes, source_of
 
 # Bytes of posterior samples that are in memory at once, as float32: LeNet's 100 are 172 MB.
 MAX_SAMPLE_BYTES = 512 * 2**20
@@ -282,7 +282,7 @@ def kept(kind, model, likelihood, from_logits, x, **settings):
             store.clear()
             store[identity] = (parts, sampler, outputs, tried, {})
         _, sampler, outputs, tried, made = store[identity]
-        first = owner if is_object else sampler.models[0]
+        first = source_of(model, sampler)
         found = likelihoods.of_model(first, likelihood, from_logits, outputs)
         name = (kind.__name__, found.key, tuple(settings.items()))
         if name not in made:

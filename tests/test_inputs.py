@@ -245,6 +245,17 @@ class TestEnsembles:
             np.testing.assert_allclose(prediction.mean, expected, atol=1e-6)
         assert (prediction.epistemic > 1e-4).all()
 
+    def test_the_path_of_one_model_keeps_its_loss(self, tmp_path):
+        model = bayesian(keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]))
+        model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+        model.save(tmp_path / "one.keras")
+        expected = bbh.predict(model, A, 4, seed=1).mean
+        for given in (tmp_path / "one.keras", str(tmp_path / "one.keras")):
+            found = bbh.predict(given, A, 4, seed=1).mean
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+        served = tf.saved_model.load(bbh.export(tmp_path / "one.keras", tmp_path / "served"))
+        assert served.serving_default(A)["mean"].shape == (10, 1)
+
     def test_posteriors_are_mixed(self):
         models = [bayesian(model) for model in self._models([(3,), (3,)])]
         samples = bbh.predict(models, A, 8, seed=1, return_samples=True).samples
@@ -324,6 +335,15 @@ class TestInference:
         model = keras.Model(inputs, keras.layers.Dense(3)(hidden))
         prediction = bbh.predict(model, A.reshape(10, 2, 2), 30, seed=1)
         assert (prediction.epistemic > 1e-4).any()
+
+
+@pytest.mark.parametrize("likelihood", ["categorical", "bernoulli", "gaussian"])
+@pytest.mark.filterwarnings("ignore:All posterior samples")
+def test_outputs_that_are_not_finite_are_refused(likelihood):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.set_weights([np.full((4, 3), np.nan), np.zeros(3)])
+    with pytest.raises(ValueError, match="outputs must be finite"):
+        bbh.predict(model, A, 2, likelihood=likelihood)
 
 
 class TestCompiledOnce:

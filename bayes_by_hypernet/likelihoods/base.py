@@ -1,6 +1,7 @@
 """What every likelihood can do."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -74,7 +75,7 @@ class Likelihood(keras.losses.Loss):
             samples: The first `num_sample_moments` moments of every sample, `(S, ...)`, or None.
 
         Raises:
-            ValueError: If the moments are impossible.
+            ValueError: If the moments are not finite or impossible.
         """
         raise NotImplementedError
 
@@ -113,6 +114,16 @@ class Likelihood(keras.losses.Loss):
 
 
 _OF_KERAS = ("name", "reduction", "dtype")  # settings of every Keras loss
+
+
+def check_finite(moments):
+    """Raises a ValueError where a model predicted NaN or infinite values."""
+    bad = sum(int(np.size(moment) - np.isfinite(moment).sum()) for moment in moments)
+    if bad:
+        raise ValueError(
+            "The model's outputs must be finite; its training may have diverged. Received: "
+            f"{bad} values that are not, of {sum(map(np.size, moments))}"
+        )
 
 
 def sum_over_positions(losses, num_positions_axes):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from bayes_by_hypernet import metrics
 from bayes_by_hypernet.likelihoods.base import (
     Likelihood,
+    check_finite,
     mean_over_positions,
     scaled_sum,
     sum_over_positions,
@@ -85,6 +86,7 @@ class Bernoulli(Likelihood):
         return {"mean": mean, "entropy": entropy, "mutual_information": information}
 
     def prediction(self, moments, samples=None):
+        check_finite(moments)
         mean = moments[0]
         if not ((mean >= 0) & (mean <= 1)).all():
             worst = mean.flat[np.argmax(np.abs(mean - 0.5))]

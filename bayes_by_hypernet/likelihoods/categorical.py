@@ -7,6 +7,7 @@ import tensorflow as tf
 from bayes_by_hypernet import metrics
 from bayes_by_hypernet.likelihoods.base import (
     Likelihood,
+    check_finite,
     mean_over_positions,
     scaled_sum,
     sum_over_positions,
@@ -101,6 +102,7 @@ class Categorical(Likelihood):
         return {"mean": mean, "entropy": entropy, "mutual_information": information}
 
     def prediction(self, moments, samples=None):
+        check_finite(moments)
         mean, mean_entropy = moments
         sums = mean.sum(axis=-1)
         worst = sums.flat[np.argmax(np.abs(sums - 1))]

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayes_by_hypernet import metrics
-from bayes_by_hypernet.likelihoods.base import Likelihood, sum_over_positions
+from bayes_by_hypernet.likelihoods.base import Likelihood, check_finite, sum_over_positions
 from bayes_by_hypernet.likelihoods.bernoulli import like_outputs
 from bayes_by_hypernet.likelihoods.predictions import GaussianPrediction
 
@@ -140,6 +140,7 @@ class Gaussian(Likelihood):
         return summary
 
     def prediction(self, moments, samples=None):
+        check_finite(moments)
         mean, variance, noise = self._parts(moments)
         sample_stddev = None
         if samples is not None:

@@ -194,6 +194,18 @@ def as_sampler(model):
     return model if hasattr(model, "draw") else ModelSampler(_loaded(model))
 
 
+def source_of(model, sampler):
+    """Returns what says which likelihood a model has: itself, or a model of what was loaded.
+
+    Args:
+        model: As for `as_sampler`.
+        sampler: What that returned.
+    """
+    if not isinstance(model, (list, tuple, str, os.PathLike)):
+        return model
+    return sampler.models[0] if hasattr(sampler, "models") else sampler.model
+
+
 def _loaded(model):
     """Returns a Keras model, loaded where a path is given."""
     if isinstance(model, (str, os.PathLike)):
