@@ -113,6 +113,14 @@ def standardized(x, specs, of_batch=False):
     return arrays
 
 
+def count_examples(x):
+    """Returns how many examples `x` holds, or None where only the end of the data tells."""
+    if _is_dataset(x):
+        return None
+    leaves = [one for one in keras.tree.flatten(x) if getattr(one, "shape", ())]
+    return len(leaves[0]) if leaves else len(x)
+
+
 def _pack(structure, arrays):
     return keras.tree.pack_sequence_as(keras.tree.map_structure(lambda _: 0, structure), arrays)
 

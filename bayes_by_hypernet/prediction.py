@@ -12,7 +12,7 @@ import tqdm
 
 from bayes_by_hypernet import compat, likelihoods, randomness
 from bayes_by_hypernet.checks import check_integer
-from bayes_by_hypernet.inputs import Inputs, tensor_specs
+from bayes_by_hypernet.inputs import Inputs, count_examples, tensor_specs
 from bayes_by_hypernet.likelihoods import GaussianPrediction, Prediction
 from bayes_by_hypernet.posteriors.samplers import as_sampler, sample_bytes, source_of
 
@@ -195,7 +195,7 @@ def predict(
 
     Args:
         model: A `Posterior`; a Keras model whose calls differ from each other; a list of Keras
-            models or paths of `.keras` files, which is an ensemble.
+            models or paths of `.keras` files, which is an ensemble; one such path.
         x: What Keras's `predict` takes, see `inputs.Inputs`: arrays `(N, ...)`, a list or dict of
             them for several inputs, a `tf.data.Dataset`, `PyDataset` or generator of batches.
         num_samples: Posterior samples S, at least 1.
@@ -227,7 +227,9 @@ def predict(
     sampler = predictor.sampler
     if not return_samples:
         num_samples = sufficient_samples(sampler, num_samples)
+    count = count_examples(x)
     with tqdm.tqdm(
+        total=None if count is None else count * num_samples,
         unit="prediction",
         unit_scale=True,
         delay=SECONDS_BEFORE_PROGRESS,

@@ -126,7 +126,7 @@ class TestPredict:
         assert "prediction" not in capsys.readouterr().err  # it was quick
         monkeypatch.setattr("bayes_by_hypernet.prediction.SECONDS_BEFORE_PROGRESS", 1e-9)
         bbh.predict(posterior, x, 3)
-        assert "21.0prediction" in capsys.readouterr().err  # 7 inputs under 3 samples
+        assert "21.0/21.0" in capsys.readouterr().err  # 7 inputs under 3 samples
         bbh.predict(posterior, x, 3, verbose=0)
         assert "prediction" not in capsys.readouterr().err
 
