@@ -108,6 +108,12 @@ class Likelihood(keras.losses.Loss):
         """What tells likelihoods apart, hashable."""
         return (type(self).__name__, repr(sorted(self.get_config().items())))
 
+    def __eq__(self, other):
+        return isinstance(other, Likelihood) and self.key == other.key
+
+    def __hash__(self):
+        return hash(self.key)
+
     def __repr__(self):
         settings = {k: v for k, v in self.get_config().items() if k not in _OF_KERAS}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"

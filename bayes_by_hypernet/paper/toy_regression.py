@@ -155,7 +155,7 @@ def run(name, settings, directory):
         num_samples=settings["num_samples"],
         seed=settings["seed"],
         return_samples=True,
-        likelihood="gaussian",
+        likelihood=method.likelihood,
     )
     numbers = {
         "settings": settings,

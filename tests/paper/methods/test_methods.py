@@ -155,7 +155,7 @@ class TestEvery:
         assert method.num_weights == 431_080
         if name != "dropout":
             assert list(method.sampler.sample_shapes)[:2] == ["conv_1/kernel", "conv_1/bias"]
-        assert method.sampler.input_shape == (28, 28, 1)
+        assert method.sampler.inputs.shape == (None, 28, 28, 1)
 
     def test_have_a_label_and_a_colour_each(self):
         for what in ("label", "colour"):
