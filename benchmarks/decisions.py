@@ -1,60 +1,114 @@
-"""Measures what temperature scaling and conformal prediction do to finished runs of MNIST.
+"""Measures what temperature scaling, conformal prediction and abstention do to finished runs.
 
     python benchmarks/decisions.py --runs runs/map runs/bbh --json=benchmarks/decisions.json
     python benchmarks/update_readme.py
 
-For each run: NLL and ECE of the test set before and after temperature scaling, fitted on the
-validation set to the mean prediction and to every posterior sample; coverage and size of conformal
-sets (`lac`, `aps`, `raps`), means over random halves of the test set, of which one calibrates and
-one measures. The test set has other writers than the training set, of which the validation set is a
-part: sets that the validation set calibrates are therefore measured too, and need not cover.
+For each run on MNIST, with its own pipeline and seed:
 
-The last table is of the toy regression, y = x^3 + N(0, 3^2): a network with Gaussian weights,
-fitted by `bayesify`, and conformal intervals of three kinds, calibrated on 1,000 points.
+- NLL and ECE of the test set before and after temperature scaling. The temperature is fitted on the
+  validation set, once to the mean prediction and once to every posterior sample;
+- error that is left when uncertain predictions are rejected;
+- coverage and size of conformal sets (`lac`, `aps`, `raps`) of the predictions as they are, without
+  a temperature. Once random halves of the test set calibrate and measure, once the validation set
+  calibrates and the test set measures. The runs train for a fixed number of epochs, so the
+  validation set chose nothing. It is a part of MNIST's training set, though, and the test set has
+  other writers: the second coverage shows how much that matters.
 
-The standard error of a coverage is that of the exact distribution, beta-binomial: calibration and
+The last table is of the toy regression, y = x^3 + N(0, 3^2): each method is fitted to 20 points as
+launch/toy.py does, and its intervals are calibrated on 1,000 further points.
+
+The standard error of a coverage is that of its exact distribution, beta-binomial: calibration and
 test set are both drawn.
 """
 
 import argparse
+import functools
+import json
 import math
+import pathlib
+import tempfile
 
 import keras
 import measure
 import numpy as np
+from scipy import stats
 
 import bayes_by_hypernet as bbh
 from bayes_by_hypernet import data, metrics
 from bayes_by_hypernet.data import toy
-from bayes_by_hypernet.likelihoods import Gaussian
+from bayes_by_hypernet.paper import methods, protocols, toy_regression
+from bayes_by_hypernet.paper.figures.toy import METHODS as TOY_METHODS
+from bayes_by_hypernet.paper.networks import TOY
 
 ALPHAS = (0.1, 0.05)
+SET_METHODS = ("lac", "aps", "raps")
 NUM_SPLITS = 20
 NUM_SAMPLES = 100
+RISK = 0.001  # for coverage at this risk
+TOY_ALPHA = 0.1
+NUM_TOY_CALIBRATION, NUM_TOY_TEST, NUM_TOY_DRAWS = 1000, 2000, 20
+# The first two are the model's own: Gaussian, and between quantiles of the predictive, which is a
+# mixture over samples. Both know the noise of observations.
+TOY_KINDS = {
+    "gaussian": "Gaussian",
+    "quantiles": "quantiles",
+    "absolute": "conformal, absolute",
+    "normalized": "conformal, normalised",
+    "cqr": "conformal, CQR",
+}
+OWN_KINDS = ("gaussian", "quantiles")
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", nargs="*", default=[], help="directories of finished runs")
+    parser.add_argument(
+        "--runs", nargs="*", default=[], help="directories of finished runs; commas separate too"
+    )
     parser.add_argument("--data_dir", help="of TFDS; as the launchers' flag")
     parser.add_argument("--notmnist_dir", help="of notMNIST; as the launchers' flag")
     parser.add_argument("--num_samples", type=int, default=NUM_SAMPLES)
     parser.add_argument("--num_images", type=int, help="of each set; default: all")
-    parser.add_argument("--epochs", type=int, default=300, help="of the toy regression")
+    parser.add_argument("--toy_methods", nargs="*", choices=TOY_METHODS, default=TOY_METHODS)
+    parser.add_argument("--toy_steps", type=int, help="default: as launch/toy.py")
     parser.add_argument("--json", help="also write the numbers to this file")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.runs = [run for runs in arguments.runs for run in runs.split(",") if run]
+    for run in arguments.runs:
+        if not is_finished(run):
+            parser.error(f"Argument `--runs` must name finished runs. Received: {run!r}")
+    return arguments
+
+
+def is_finished(run):
+    path = pathlib.Path(run) / "results.json"
+    return path.exists() and bool(json.loads(path.read_text()).get("complete"))
 
 
 def coverage_error(num_calibration, num_test, alpha):
     """Returns the standard deviation of the coverage over calibration and test sets.
 
     Coverage given the calibration set follows Beta(k, n + 1 - k), k = ceil((n + 1)(1 - alpha)).
+
+    Random parts of one fixed set have the same distribution if no two scores are equal, since only
+    the order of the scores counts. They are independent of each other: the error of the mean over s
+    splits is smaller by sqrt(s).
     """
-    n = num_calibration
-    k = math.ceil((n + 1) * (1 - alpha))
-    mean = k / (n + 1)
+    n, mean = num_calibration, expected_coverage(num_calibration, alpha)
     of_calibration = mean * (1 - mean) / (n + 2)
     return math.sqrt(of_calibration + (mean * (1 - mean) - of_calibration) / num_test)
+
+
+def expected_coverage(num_calibration, alpha):
+    """Returns k / (n + 1), the mean coverage over calibration sets; 1 if they are too small."""
+    k = math.ceil((num_calibration + 1) * (1 - alpha) - 1e-9)  # as `conformal_quantile` rounds
+    return k / (num_calibration + 1)
+
+
+def covered(coverage, num_calibration, num_test, alpha, num_splits=1):
+    """Returns a coverage with its standard error, and how many of them it is off by."""
+    error = coverage_error(num_calibration, num_test, alpha) / math.sqrt(num_splits)
+    deviation = (coverage - expected_coverage(num_calibration, alpha)) / error if error else 0.0
+    return {"coverage": coverage, "standard_error": error, "deviation": deviation}
 
 
 def scaled(name, scaling, predictions, labels):
@@ -67,189 +121,261 @@ def scaled(name, scaling, predictions, labels):
     }
 
 
-def conformal(probs, labels, validation_probs, validation_labels):
-    """Returns coverage and size of conformal sets, a list with one entry for method and alpha."""
-    entries = []
-    for method in ("lac", "aps", "raps"):
-        for alpha in ALPHAS:
-            halves = []
-            for split in range(NUM_SPLITS):
-                order = np.random.default_rng(split).permutation(len(labels))
-                fit, rest = order[: len(order) // 2], order[len(order) // 2 :]
-                sets = bbh.decisions.fit_conformal_sets(
-                    probs[fit], labels[fit], alpha, method, seed=split
-                )(probs[rest], seed=split)
-                halves.append(
-                    (metrics.set_coverage(sets, labels[rest]), metrics.mean_set_size(sets))
-                )
-            coverage, size = np.mean(halves, axis=0)
-            of_validation = bbh.decisions.fit_conformal_sets(
-                validation_probs, validation_labels, alpha, method, seed=0
-            )(probs, seed=0)
-            entries.append(
-                {
-                    "method": method,
-                    "alpha": alpha,
-                    "coverage": coverage,
-                    "standard_error": coverage_error(len(fit), len(rest), alpha),
-                    "size": size,
-                    "coverage_by_validation": metrics.set_coverage(of_validation, labels),
-                }
-            )
-    return entries
+def set_measures(calibration, test, alpha, method, seed):
+    """Returns coverage, mean size and the share with one class of sets, an array `(3,)`.
+
+    Args:
+        calibration, test: Pairs of probabilities `(N, classes)` and labels `(N,)`.
+    """
+    sets = bbh.decisions.fit_conformal_sets(*calibration, alpha, method, seed=seed)
+    held = sets(test[0], seed=seed)
+    singletons = np.mean(held.sum(axis=-1) == 1)
+    return np.array([metrics.set_coverage(held, test[1]), metrics.mean_set_size(held), singletons])
+
+
+def conformal(validation, test, method, alpha):
+    """Returns what the JSON file says of conformal sets, of two ways to calibrate them.
+
+    Args:
+        validation, test: Pairs of probabilities `(N, classes)` and labels `(N,)`.
+    """
+    num_test = len(test[1])
+    num_fit, measured = num_test // 2, []
+    for split in range(NUM_SPLITS):
+        order = np.random.default_rng(split).permutation(num_test)
+        fit, rest = ([a[part] for a in test] for part in (order[:num_fit], order[num_fit:]))
+        measured.append(set_measures(fit, rest, alpha, method, seed=split))
+    of_halves = np.mean(measured, axis=0)
+    of_validation = set_measures(validation, test, alpha, method, seed=0)
+    sizes = (num_fit, num_test - num_fit, alpha, NUM_SPLITS), (len(validation[1]), num_test, alpha)
+    entry = {"method": method, "alpha": alpha}
+    found = (of_halves, of_validation)
+    for name, values, size in zip(("halves", "validation"), found, sizes, strict=True):
+        coverage, set_size, singletons = map(float, values)
+        entry[name] = {**covered(coverage, *size), "size": set_size, "singletons": singletons}
+    return entry
+
+
+def evaluate(validation, validation_labels, test, labels):
+    """Returns the measures of a run by name.
+
+    Args:
+        validation, test: `Prediction`s with samples.
+        validation_labels, labels: Of these sets, `(N,)`.
+    """
+    of_mean = bbh.calibration.fit_temperature(validation.mean, validation_labels)
+    of_samples = bbh.calibration.fit_temperature(validation.samples, validation_labels)
+    wrong = test.mean.argmax(axis=1) != labels
+    pairs = (validation.mean, validation_labels), (test.mean, labels)
+    return {
+        "error_percent": metrics.error_percent(test.mean, labels),
+        "nll": metrics.negative_log_likelihood(test.mean, labels),
+        "ece": metrics.expected_calibration_error(test.mean, labels),
+        "validation_error_percent": metrics.error_percent(validation.mean, validation_labels),
+        **scaled("mean", of_mean, test.mean, labels),
+        **scaled("samples", of_samples, test.samples, labels),
+        "coverage_at_risk": metrics.coverage_at_risk(test.entropy, wrong, RISK),
+        "aurc": metrics.aurc(test.entropy, wrong),
+        "e_aurc": metrics.excess_aurc(test.entropy, wrong),
+        "conformal": [conformal(*pairs, name, a) for name in SET_METHODS for a in ALPHAS],
+    }
+
+
+load_data = functools.cache(data.load)
 
 
 def measure_run(directory, arguments):
     """Returns what the JSON file says of one run."""
     posterior = bbh.load(directory)
     config = posterior.config
-    dataset = data.load(config.dataset, arguments.data_dir, arguments.notmnist_dir)
-    predictions, labels = {}, {}
-    for part in ("validation", "test"):
-        examples = getattr(dataset, part)
-        images = config.pipeline.inputs(examples.images[: arguments.num_images])
-        labels[part] = examples.labels[: arguments.num_images].astype(int)
-        predictions[part] = posterior.predict(
-            images, num_samples=arguments.num_samples, seed=config.seed, return_samples=True
+    dataset = load_data(config.dataset, arguments.data_dir, arguments.notmnist_dir)
+    if dataset.validation is None:
+        raise ValueError(
+            "Argument `--runs` must name runs on data with a validation set. Received: "
+            f"{directory!r}, on {config.dataset}"
         )
-    test, of_test = predictions["test"], labels["test"]
-    calibrated = bbh.calibration.fit_temperature(
-        predictions["validation"].mean, labels["validation"]
-    )
-    of_samples = bbh.calibration.fit_temperature(
-        predictions["validation"].samples, labels["validation"]
-    )
-    wrong = test.mean.argmax(axis=1) != of_test
+    num_samples = min(arguments.num_samples, posterior.num_distinct_samples or math.inf)
+    found = []
+    for examples in (dataset.validation, dataset.test):
+        images = config.pipeline.inputs(examples.images[: arguments.num_images])
+        found += [
+            posterior.predict(
+                images, num_samples=num_samples, seed=config.seed, return_samples=True
+            ),
+            examples.labels[: arguments.num_images].astype(int),
+        ]
     return {
+        "run": pathlib.Path(directory).resolve().name,
         "method": config.method,
-        "error_percent": metrics.error_percent(test.mean, of_test),
-        "nll": metrics.negative_log_likelihood(test.mean, of_test),
-        "ece": metrics.expected_calibration_error(test.mean, of_test),
-        **scaled("mean", calibrated, test.mean, of_test),
-        **scaled("samples", of_samples, test.samples, of_test),
-        "coverage_at_risk": metrics.coverage_at_risk(test.entropy, wrong, 0.001),
-        "aurc": metrics.aurc(test.entropy, wrong),
-        "conformal": conformal(
-            test.mean, of_test, predictions["validation"].mean, labels["validation"]
-        ),
+        "protocol": config.protocol,
+        "epochs": config.epochs,
+        "seed": config.seed,
+        "num_samples": num_samples,
+        **evaluate(*found),
     }
 
 
 def toy_points(count, seed):
-    """Returns x and y of the toy regression inside its training range, `(count, 1)`."""
+    """Returns x `(count, 1)` and y `(count,)` of the distribution of the toy regression's data."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(-toy.TRAIN_LIMIT, toy.TRAIN_LIMIT, (count, 1)).astype(np.float32)
-    return x, (toy.true_function(x) + rng.normal(0, toy.NOISE_STDDEV, x.shape)).astype(np.float32)
+    return x, toy.true_function(x[:, 0]) + rng.normal(0, toy.NOISE_STDDEV, count)
 
 
-def fit_toy(epochs, seed=0):
-    """Returns a network with a posterior, fitted to 200 points of the toy regression."""
-    keras.utils.set_random_seed(seed)
-    x, y = toy_points(200, seed)
-    layers = [keras.Input((1,)), keras.layers.Dense(50, "relu"), keras.layers.Dense(1)]
-    model = bbh.bayesify(
-        keras.Sequential(layers), "mean_field", num_train_examples=len(x), verbose=False
-    )
-    model.compile(keras.optimizers.Adam(0.03), Gaussian(toy.NOISE_STDDEV))
-    model.fit(x, y, batch_size=50, epochs=epochs, verbose=0)
-    return model
+def fit_toy(name, num_steps=None):
+    """Returns a method, fitted to the toy regression's 20 points as launch/toy.py does."""
+    settings = toy_regression.make_settings(name, num_steps, protocols.SEED, NUM_SAMPLES)
+    keras.utils.set_random_seed(settings["seed"])
+    cls = methods.get(name)
+    method = cls(TOY, cls.Options(**settings["options"]), settings["seed"])
+    with tempfile.TemporaryDirectory() as folder:
+        toy_regression.fit(name, method, settings, toy.load(protocols.SEED).train, folder)
+    return method
 
 
-def measure_toy(model, num_samples=NUM_SAMPLES, alpha=0.1, num_calibration=1000, num_test=2000):
-    """Returns coverage and width of intervals, a list with one entry for each kind."""
-    (x, y), (x_test, y_test) = toy_points(num_calibration, 1), toy_points(num_test, 2)
+def measure_toy(method, num_samples=NUM_SAMPLES, alpha=TOY_ALPHA, num_draws=NUM_TOY_DRAWS):
+    """Returns what the JSON file says of intervals, by kind: means over draws of the data.
+
+    Those of `OWN_KINDS` are the model's and promise nothing, hence have no `standard_error`.
+    """
+    measured = [toy_intervals(method, num_samples, alpha, draw) for draw in range(num_draws)]
+    entry = {}
+    for kind in TOY_KINDS:
+        coverage, width = np.mean([found[kind] for found in measured], axis=0)
+        sizes = (NUM_TOY_CALIBRATION, NUM_TOY_TEST, alpha, num_draws)
+        entry[kind] = {"coverage": coverage} if kind in OWN_KINDS else covered(coverage, *sizes)
+        entry[kind]["width"] = width
+    return entry
+
+
+def toy_intervals(method, num_samples, alpha, draw):
+    """Returns coverage and mean width of intervals, by kind, on one draw of the data."""
+    x, y = toy_points(NUM_TOY_CALIBRATION, seed=2 * draw + 1)
+    x_test, y_test = toy_points(NUM_TOY_TEST, seed=2 * draw + 2)
     fit, test = (
-        bbh.predict(model, points, num_samples, seed=0, return_samples=True)
+        bbh.predict(
+            method.sampler,
+            points,
+            num_samples,
+            seed=protocols.SEED,
+            return_samples=True,
+            likelihood=method.likelihood,
+        )
         for points in (x, x_test)
     )
     levels = [alpha / 2, 1 - alpha / 2]
-    (low, high), (test_low, test_high) = (p.quantile(levels)[..., 0] for p in (fit, test))
-    mean, std, targets = fit.mean[:, 0], np.sqrt(fit.total[:, 0]), y[:, 0]
+    quantiles, test_quantiles = (p.quantile(levels)[..., 0] for p in (fit, test))  # (2, N)
+    mean, std = fit.mean[:, 0], np.sqrt(fit.total[:, 0])
     test_mean, test_std = test.mean[:, 0], np.sqrt(test.total[:, 0])
+    half = stats.norm.ppf(levels[1]) * test_std
+    decisions = bbh.decisions
     intervals = {
-        "quantiles of the predictive": np.stack([test_low, test_high], axis=1),
-        "conformal, absolute residual": bbh.decisions.fit_conformal_intervals(
-            mean, targets, alpha=alpha
-        )(test_mean),
-        "conformal, normalised by the predictive std": bbh.decisions.fit_conformal_intervals(
-            mean, targets, std, alpha
-        )(test_mean, test_std),
-        "conformal, quantiles (CQR)": bbh.decisions.fit_conformal_quantiles(
-            low, high, targets, alpha
-        )(test_low, test_high),
+        "gaussian": np.stack([test_mean - half, test_mean + half], axis=1),
+        "quantiles": test_quantiles.T,
+        "absolute": decisions.fit_conformal_intervals(mean, y, alpha=alpha)(test_mean),
+        "normalized": decisions.fit_conformal_intervals(mean, y, std, alpha)(test_mean, test_std),
+        "cqr": decisions.fit_conformal_quantiles(*quantiles, y, alpha)(*test_quantiles),
     }
-    return [
-        {
-            "kind": kind,
-            "alpha": alpha,
-            "coverage": metrics.interval_coverage(found, y_test[:, 0]),
-            "width": metrics.mean_interval_width(found),
-            "standard_error": coverage_error(num_calibration, num_test, alpha),
-        }
+    return {
+        kind: (metrics.interval_coverage(found, y_test), metrics.mean_interval_width(found))
         for kind, found in intervals.items()
-    ]
+    }
 
 
-SCALING_HEADER = (
-    "Method;error [%];NLL;ECE;temperature;NLL, scaled;ECE, scaled;temperature of samples;"
-    "NLL, samples scaled;ECE, samples scaled;coverage at 0.1 % risk"
-).split(";")
+def label(entry):
+    return methods.get(entry["method"]).label
+
+
+SCALING_TITLE = (
+    "Temperature scaling: MNIST's test set as predicted, with the temperature T of the mean "
+    "prediction, and with that of the posterior samples"
+)
+SCALING_HEADER = "Method;error [%];NLL;ECE;T of mean;NLL;ECE;T of samples;NLL;ECE".split(";")
 
 
 def scaling_cells(entry):
-    of = [entry["method"], f"{entry['error_percent']:.2f}", f"{entry['nll']:.4f}"]
-    of.append(f"{entry['ece']:.4f}")
+    cells = [label(entry), f"{entry['error_percent']:.2f}"]
+    cells += [f"{entry[key]:.4f}" for key in ("nll", "ece")]
     for name in ("mean", "samples"):
-        of.append(f"{entry[f'{name}_temperature']:.2f}")
-        of += [f"{entry[f'{name}_{key}']:.4f}" for key in ("nll", "ece")]
-    return [*of, f"{entry['coverage_at_risk']:.3f}"]
+        cells.append(f"{entry[f'{name}_temperature']:.3f}")
+        cells += [f"{entry[f'{name}_{key}']:.4f}" for key in ("nll", "ece")]
+    return cells
 
 
-SETS_HEADER = ["Method", "sets", "target", "coverage", "± of one split", "size", "by validation"]
+SELECTIVE_TITLE = "Selective prediction: MNIST's test set, uncertain by entropy"
+SELECTIVE_HEADER = (
+    f"Method;error [%];coverage at {100 * RISK:g} % error;AURC [1e-3];E-AURC [1e-3]".split(";")
+)
 
 
-def sets_cells(entry):
+def selective_cells(entry):
+    areas = [f"{1000 * entry[key]:.3f}" for key in ("aurc", "e_aurc")]
+    coverage = f"{entry['coverage_at_risk']:.3f}"
+    return [label(entry), f"{entry['error_percent']:.2f}", coverage, *areas]
+
+
+SETS_TITLE = (
+    f"Conformal sets: MNIST's test set; halves are means over {NUM_SPLITS} random splits of it. In "
+    "brackets: how far the coverage is from the expected one, in standard errors. RAPS is shown "
+    "where it differs from APS"
+)
+SETS_HEADER = "Method;sets;calibrated on;target;coverage;mean size;one class [%]".split(";")
+
+
+def sets_rows(entry):
+    """Returns the rows of a run, without those of `raps` that show what `aps` does."""
+    rows = {}
+    for sets in entry["conformal"]:
+        target = f"{1 - sets['alpha']:.2f}"
+        for calibrated in ("halves", "validation"):
+            found = sets[calibrated]
+            rows[sets["method"], calibrated, target] = [
+                f"{found['coverage']:.4f} ({found['deviation']:+.1f})",
+                f"{found['size']:.3f}",
+                f"{100 * found['singletons']:.1f}",
+            ]
     return [
-        [
-            entry["method"],
-            sets["method"],
-            f"{1 - sets['alpha']:.2f}",
-            f"{sets['coverage']:.4f}",
-            f"{sets['standard_error']:.4f}",
-            f"{sets['size']:.3f}",
-            f"{sets['coverage_by_validation']:.4f}",
-        ]
-        for sets in entry["conformal"]
+        [label(entry), method.upper(), calibrated, target, *cells]
+        for (method, calibrated, target), cells in rows.items()
+        if method != "raps" or cells != rows["aps", calibrated, target]
     ]
 
 
-TOY_HEADER = ["Intervals", "target", "coverage", "±", "mean width"]
+TOY_TITLE = (
+    f"Intervals of the toy regression at {1 - TOY_ALPHA:.2f}: coverage and mean width, over "
+    f"{NUM_TOY_DRAWS} draws of {NUM_TOY_CALIBRATION:,} points that calibrate and {NUM_TOY_TEST:,} "
+    "that measure. In brackets: how far the coverage is from the expected one, in standard errors"
+)
+TOY_HEADER = ["Method", *(c for kind in TOY_KINDS.values() for c in (kind, "width"))]
 
 
 def toy_cells(entry):
-    return [
-        entry["kind"],
-        f"{1 - entry['alpha']:.2f}",
-        f"{entry['coverage']:.4f}",
-        f"{entry['standard_error']:.4f}",
-        f"{entry['width']:.2f}",
-    ]
+    cells = [label(entry)]
+    for kind in TOY_KINDS:
+        found = entry["intervals"][kind]
+        off = "" if kind in OWN_KINDS else f" ({found['deviation']:+.1f})"
+        cells += [f"{found['coverage']:.4f}{off}", f"{found['width']:.1f}"]
+    return cells
 
 
 def main():
     arguments = parse_arguments()
-    entries = [measure_run(directory, arguments) for directory in arguments.runs]
-    intervals = measure_toy(fit_toy(arguments.epochs), arguments.num_samples)
+    runs, intervals = [], []
+    for directory in arguments.runs:
+        runs.append(measure_run(directory, arguments))
+        print(f"Measured {runs[-1]['run']}", flush=True)
+    for name in arguments.toy_methods:
+        found = measure_toy(fit_toy(name, arguments.toy_steps), arguments.num_samples)
+        intervals.append({"method": name, "alpha": TOY_ALPHA, "intervals": found})
     tables = []
-    if entries:
-        title = "Temperature scaling of MNIST's test set, fitted on the validation set"
-        tables.append(measure.show(title, SCALING_HEADER, map(scaling_cells, entries)))
-        title = "Conformal sets on MNIST's test set, means over 20 random halves"
-        rows = [row for entry in entries for row in sets_cells(entry)]
-        tables.append(measure.show(title, SETS_HEADER, rows))
-    title = "Intervals of the toy regression"
-    tables.append(measure.show(title, TOY_HEADER, map(toy_cells, intervals)))
-    measure.write(arguments.json, tables, runs=entries, intervals=intervals)
+    if runs:
+        tables.append(measure.show(SCALING_TITLE, SCALING_HEADER, map(scaling_cells, runs)))
+        tables.append(measure.show(SELECTIVE_TITLE, SELECTIVE_HEADER, map(selective_cells, runs)))
+        rows = [row for entry in runs for row in sets_rows(entry)]
+        tables.append(measure.show(SETS_TITLE, SETS_HEADER, rows))
+    if intervals:
+        tables.append(measure.show(TOY_TITLE, TOY_HEADER, map(toy_cells, intervals)))
+    measure.write(arguments.json, tables, runs=runs, intervals=intervals)
 
 
 if __name__ == "__main__":

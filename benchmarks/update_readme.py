@@ -1,4 +1,4 @@
-"""Makes the benchmarks' tables in README.md anew, from the JSON files in this folder.
+"""Makes the benchmarks' tables in README.md and docs/ anew, from the JSON files in this folder.
 
 Run as `python benchmarks/update_readme.py`.
 """
@@ -11,6 +11,7 @@ from bayes_by_hypernet.paper.tables.formats import format_markdown
 
 FOLDER = pathlib.Path(__file__).parent
 README = FOLDER.parent / "README.md"
+PAGES = (README, FOLDER.parent / "docs" / "decisions.md")
 
 
 def blocks():
@@ -28,7 +29,9 @@ def blocks():
 
 
 def main():
-    README.write_text(update_blocks(README.read_text(), blocks()))
+    found = blocks()
+    for page in PAGES:
+        page.write_text(update_blocks(page.read_text(), found))
 
 
 if __name__ == "__main__":

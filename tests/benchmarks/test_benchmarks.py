@@ -89,6 +89,35 @@ def test_predict(tmp_path):
 
 
 @pytest.mark.slow
+def test_decisions(tmp_path):
+    launcher, run = BENCHMARKS.parent / "launch" / "mnist.py", tmp_path / "a_run"
+    flags = ["--method=dropout", "--dataset=embedded", "--epochs=1", "--max_train_examples=300"]
+    flags += ["--num_predictive_samples=2", f"--workdir={run}"]
+    process = subprocess.run(
+        [sys.executable, str(launcher), *flags], capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    [scaling, selective, sets, toy], contents = _report(
+        tmp_path,
+        "decisions",
+        *(f"--runs={run}", "--num_samples=3", "--num_images=100"),
+        *("--toy_methods", "map", "--toy_steps=100"),
+    )
+    [entry] = contents["runs"]
+    named = {name: entry[name] for name in ("run", "method", "epochs", "seed", "num_samples")}
+    assert named == {"run": "a_run", "method": "dropout", "epochs": 1, "seed": 42, "num_samples": 3}
+    assert [len(rows) for rows in (scaling, selective, toy)] == [1, 1, 1] and len(sets) >= 8
+    assert scaling[0][1] == selective[0][1] == f"{entry['error_percent']:.2f}"
+    # 50 images calibrate; the expected coverage of 0.9 is 46 of 51.
+    [lac] = [e for e in entry["conformal"] if (e["method"], e["alpha"]) == ("lac", 0.1)]
+    halves = lac["halves"]
+    expected = halves["coverage"] - halves["deviation"] * halves["standard_error"]
+    assert expected == pytest.approx(46 / 51)
+    [intervals] = contents["intervals"]
+    assert intervals["method"] == "map" and abs(intervals["intervals"]["cqr"]["deviation"]) < 4
+
+
+@pytest.mark.slow
 def test_scaling(tmp_path):
     tables, contents = _report(
         tmp_path,
