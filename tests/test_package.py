@@ -90,7 +90,7 @@ class TestImport:
         code = "import sys, bayes_by_hypernet; print(*sys.modules)"
         loaded = set(run_python(code).stdout.split())
         assert "bayes_by_hypernet.layers" in loaded
-        for name in ("attacks", "likelihoods", "paper"):
+        for name in ("attacks", "decisions", "paper"):
             assert f"bayes_by_hypernet.{name}" not in loaded
 
     def test_keras_finds_the_classes_of_a_saved_model(self, tmp_path):

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 
 class Prediction(NamedTuple):
@@ -117,6 +116,8 @@ class GaussianPrediction(NamedTuple):
 
 def _mixture_quantile(level, means, stddevs):
     """Returns the quantile of Gaussian mixtures over the first axis, by bisection."""
+    from scipy import special  # slow to import, and only needed here
+
     ends = means + stddevs * special.ndtri(level)
     low, high = ends.min(axis=0), ends.max(axis=0)  # the mixture's lies between its parts'
     for _ in range(80):  # each halves the interval, until float64 ends it
