@@ -117,8 +117,11 @@ def count_examples(x):
     """Returns how many examples `x` holds, or None where only the end of the data tells."""
     if _is_dataset(x):
         return None
-    leaves = [one for one in keras.tree.flatten(x) if getattr(one, "shape", ())]
-    return len(leaves[0]) if leaves else len(x)
+    leaves = [one for one in keras.tree.flatten(x) if hasattr(one, "shape")]
+    try:
+        return len(leaves[0]) if leaves else len(x)
+    except (TypeError, ValueError):  # no inputs: `Inputs` says what is wrong with them
+        return None
 
 
 def _pack(structure, arrays):
