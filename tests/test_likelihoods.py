@@ -206,6 +206,15 @@ class TestKerasLosses:
             log["loss"][0] - log["nll"][0], log["kl_per_example"][0] / terms, rtol=1e-4
         )
 
+    @pytest.mark.parametrize("loss", ["poisson", keras.losses.Huber(), keras.losses.Hinge()])
+    def test_losses_that_stand_for_no_likelihood_still_train(self, loss):
+        network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, "softplus")])
+        model = bbh.bayesify(network, "mean_field", num_train_examples=20, verbose=False)
+        model.compile("adam", loss)
+        x, y = np.ones((20, 2), np.float32), np.ones((20, 1), np.float32)
+        log = model.fit(x, y, validation_data=(x, y), epochs=1, verbose=0).history
+        assert np.isfinite([log["nll"], log["val_nll"]]).all()
+
     def test_names_and_objects(self):
         assert likelihoods.get("bernoulli", False).key == Bernoulli(False).key
         with pytest.raises(ValueError, match="`from_logits` belongs to the likelihood"):

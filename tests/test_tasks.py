@@ -1,6 +1,7 @@
 """Every task by every operation: the cells of the table in docs/tasks.md."""
 
 import re
+import warnings
 from pathlib import Path
 
 import keras
@@ -316,6 +317,16 @@ class TestSeveralOutputs:
         served = tf.saved_model.load(bbh.export(model, tmp_path / "model"))
         answers = served.serve(FEATURES, num_samples=tf.constant(3))
         assert {"kind_mean", "kind_entropy", "size_mean", "size_total"} <= set(answers)
+
+    def test_losses_over_different_numbers_of_terms_are_told(self):
+        x = keras.Input((4,))
+        model = keras.Model(x, [keras.layers.Dense(1)(x), keras.layers.Dense(2)(x)])
+        model = bbh.bayesify(model, "mean_field", num_train_examples=N, verbose=False)
+        with pytest.warns(UserWarning, match=r"different numbers of terms.*\[1, 2\]"):
+            model.compile("adam", ["mse", "mse"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.compile("adam", [Gaussian(), Gaussian()])
 
     def test_a_likelihood_of_another_structure_is_refused(self):
         model, _ = self._model()

@@ -9,6 +9,7 @@ from bayes_by_hypernet.likelihoods.bernoulli import Bernoulli
 from bayes_by_hypernet.likelihoods.categorical import Categorical
 from bayes_by_hypernet.likelihoods.compiled import (
     get,
+    known_terms_per_example,
     losses_of_outputs,
     of_loss,
     of_model,
@@ -27,6 +28,7 @@ __all__ = [
     "Likelihood",
     "Prediction",
     "get",
+    "known_terms_per_example",
     "losses_of_outputs",
     "of_loss",
     "of_model",

@@ -61,15 +61,10 @@ def get(likelihood, from_logits=None):
 
 
 def of_loss(loss):
-    """Returns the likelihood that a loss of Keras stands for; None where the loss is not known.
-
-    Raises:
-        ValueError: If the loss is one of Keras's for which there is no likelihood here.
-    """
+    """Returns the likelihood that a loss of Keras stands for; None where it stands for none."""
     if loss is None or isinstance(loss, Likelihood):
         return loss
-    function = keras.losses.get(loss) if isinstance(loss, str) else loss
-    name = getattr(getattr(function, "fn", function), "__name__", None)
+    name = _function_of(loss).__name__
     config = loss.get_config() if hasattr(loss, "get_config") else {}
     from_logits = bool(config.get("from_logits", False))
     if name in _CATEGORICAL:
@@ -78,13 +73,14 @@ def of_loss(loss):
         likelihood = Bernoulli(from_logits) if name in _BERNOULLI else Gaussian()
         likelihood.averages_units = True
         return likelihood
-    if function is getattr(keras.losses, str(name), None):
-        raise ValueError(
-            f"The compiled loss {name!r} does not say how labels are distributed: pass "
-            '`likelihood`, "categorical", "bernoulli", "gaussian" or an object of bbh.likelihoods. '
-            "Received: likelihood=None"
-        )
     return None
+
+
+def _function_of(loss):
+    """Returns the function of a loss that is given by name, as an object, or as a function."""
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    function = getattr(loss, "fn", loss)
+    return function if hasattr(function, "__name__") else type(function)
 
 
 def losses_of_outputs(model, outputs):
@@ -159,6 +155,7 @@ def _inferred(model, from_logits, outputs):
         likelihood = of_loss(loss)
         if likelihood is None:
             if loss is not None:
+                _check_unknown(loss)
                 warnings.warn(
                     f"The compiled loss {loss} does not say how labels are distributed; outputs "
                     "are taken for logits of classes. Pass `likelihood` to say what they are.",
@@ -169,6 +166,17 @@ def _inferred(model, from_logits, outputs):
             likelihood = type(likelihood)(from_logits)
         likelihoods.append(likelihood)
     return likelihoods
+
+
+def _check_unknown(loss):
+    """Raises a ValueError for a loss of Keras's that stands for no likelihood here."""
+    function = _function_of(loss)
+    if function is getattr(keras.losses, function.__name__, None):
+        raise ValueError(
+            f"The compiled loss {function.__name__!r} does not say how labels are distributed: "
+            'pass `likelihood`, "categorical", "bernoulli", "gaussian" or an object of '
+            "bbh.likelihoods. Received: likelihood=None"
+        )
 
 
 def _output_names(model, outputs):

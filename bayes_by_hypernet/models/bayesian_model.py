@@ -1,6 +1,7 @@
 """A Keras model with a posterior over its variables, trained by the paper's objective in `fit`."""
 
 import math
+import warnings
 
 import keras
 import tensorflow as tf
@@ -261,6 +262,7 @@ class BayesianModel(keras.Model):
                     '"sum_over_batch_size": the KL enters as KL / N, and would be too light beside '
                     'a sum. Received: a loss with reduction="sum"'
                 )
+        self._warn_of_uneven_losses()
         if self.has_kl and self.num_train_examples is None:
             raise ValueError(
                 "The model needs the argument `num_train_examples`, the number of training "
@@ -372,6 +374,18 @@ class BayesianModel(keras.Model):
         """Returns how many log densities of an example the loss averages, see `likelihoods`."""
         kinds, flat = self._likelihoods(), keras.tree.flatten(outputs)
         return likelihoods.terms_per_example(kinds[0], flat[0])
+
+    def _warn_of_uneven_losses(self):
+        """Warns where no divisor of the KL is right for all outputs."""
+        pairs = zip(self._likelihoods(), keras.tree.flatten(self.output), strict=True)
+        counts = [likelihoods.known_terms_per_example(k, o.shape) for k, o in pairs if k]
+        if self.has_kl and len({*counts} - {None}) > 1:
+            warnings.warn(
+                "The losses of the outputs are means over different numbers of terms for each "
+                f"example, {counts}: no weight of the KL is right for all. It is divided by that "
+                "of the first. Pass objects of bbh.likelihoods as losses, or `temperature`.",
+                stacklevel=3,
+            )
 
     def _mean_prediction(self, predictions):
         """Returns what metrics see of several samples' outputs."""

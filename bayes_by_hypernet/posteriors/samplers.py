@@ -105,9 +105,7 @@ class EnsembleSampler:
             )
 
     def draw(self, num_samples, key):
-        count = len(self.models)
-        offset = tf.random.stateless_uniform((), key, maxval=count, dtype=tf.int32)
-        index = (offset + tf.range(num_samples)) % count
+        index = _in_turns(len(self.models), num_samples, key)
         return {
             name: tf.gather(tf.stack([values[i].value for values in self._values]), index)
             for i, name in enumerate(self.sample_shapes)
@@ -155,9 +153,7 @@ class MixtureSampler:
                 )
 
     def draw(self, num_samples, key):
-        count = len(self.models)
-        offset = tf.random.stateless_uniform((), key, maxval=count, dtype=tf.int32)
-        samples = {"member": (offset + tf.range(num_samples)) % count}
+        samples = {"member": _in_turns(len(self.models), num_samples, key)}
         for i, sampler in enumerate(self._samplers):
             drawn = sampler.draw(num_samples, randomness.fold_in(key, i))
             samples |= {f"{i}/{name}": values for name, values in drawn.items()}
@@ -170,6 +166,12 @@ class MixtureSampler:
 
         branches = [of_member(i, sampler) for i, sampler in enumerate(self._samplers)]
         return tf.switch_case(sample["member"], branches)
+
+
+def _in_turns(count, num_samples, key):
+    """Returns which of `count` models each sample is of, from a random one on, `(num_samples,)`."""
+    offset = tf.random.stateless_uniform((), key, maxval=count, dtype=tf.int32)
+    return (offset + tf.range(num_samples)) % count
 
 
 def as_sampler(model):

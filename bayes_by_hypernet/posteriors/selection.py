@@ -46,7 +46,7 @@ def select(layer, include=None, exclude=None):
     if exclude is None:
         excluded = set()
         if include is None and not isinstance(layer, NORMALIZATIONS):
-            excluded = {i for i, (_, inside) in owners.items() if _is_normalization(inside)}
+            excluded = {i for i, (_, inside) in owners.items() if _keep_points(inside)}
     else:
         excluded = _matching("exclude", exclude, owners, layer)
     chosen = {}
@@ -108,7 +108,7 @@ def _fits(wanted, variable, layers):
     )
 
 
-def _is_normalization(layers):
+def _keep_points(layers):
     return any(
         isinstance(layer, NORMALIZATIONS) or getattr(layer, "keeps_points", False)
         for layer in layers
