@@ -1,4 +1,4 @@
-"""Makes the benchmarks' tables in README.md and docs/ anew, from the JSON files in this folder.
+"""Makes the benchmarks' tables in this folder's README.md and in docs/ anew, from the JSON files.
 
 Run as `python benchmarks/update_readme.py`.
 """
@@ -10,8 +10,7 @@ from bayes_by_hypernet.paper.tables import update_blocks
 from bayes_by_hypernet.paper.tables.formats import format_markdown
 
 FOLDER = pathlib.Path(__file__).parent
-README = FOLDER.parent / "README.md"
-PAGES = (README, FOLDER.parent / "docs" / "decisions.md")
+PAGES = (FOLDER / "README.md", FOLDER.parent / "docs" / "decisions.md")
 
 
 def blocks():

@@ -4,23 +4,23 @@ import json
 from pathlib import Path
 
 import pytest
-from test_readme import python_blocks
+from test_readme import python_blocks, run_command
 
 from bayes_by_hypernet.paper.networks import lenet, resnet32
 from bayes_by_hypernet.posteriors.hypernet import count_parameters
 from bayes_by_hypernet.posteriors.selection import select
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
+PAGES = sorted(p for p in (REPOSITORY / "docs").glob("*.md") if python_blocks(p.read_text("utf-8")))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_blocks_run_as_printed(page, tmp_path, monkeypatch):
-    blocks = python_blocks(page.read_text(encoding="utf-8"))
-    assert blocks, f"{page.name} shows no Python"
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
-    for block in blocks:
+    for block in python_blocks(page.read_text(encoding="utf-8")):
+        if block.before_test is not None:
+            run_command(block.before_test)
         source = "\n" * (block.line - 1) + block.code  # tracebacks find the page's own lines
         exec(compile(source, str(page), "exec"), namespace)
 

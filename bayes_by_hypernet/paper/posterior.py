@@ -6,6 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
+from bayes_by_hypernet.checks import check_choice, check_integer
 from bayes_by_hypernet.likelihoods import GaussianPrediction, Prediction
 from bayes_by_hypernet.paper.configuration import CONFIG_FILE, read_config
 from bayes_by_hypernet.prediction import predict
@@ -24,7 +25,7 @@ def load(run_directory: str | os.PathLike) -> "Posterior":
     ```
     posterior = bbh.load("runs/mnist")
     prediction = posterior.predict(images, num_samples=100)
-    first_kernel = posterior.sample(1000)["conv_1/kernel"]  # (1000, 5, 5, 1, 20)
+    kernels = posterior.sample(1000, names=["conv_1/kernel"])  # a dict of (1000, 5, 5, 1, 20)
     ```
 
     Args:
@@ -93,22 +94,33 @@ class Posterior:
         self.inputs, self.outputs = self._sampler.inputs, self._sampler.outputs
         self.prediction_batch_size = self._sampler.prediction_batch_size
 
-    def sample(self, num_samples: int, seed: int | None = None) -> dict[str, tf.Tensor]:
+    def sample(self, num_samples: int, seed: int | None = None, names=None) -> dict[str, tf.Tensor]:
         """Draws weights from the posterior.
 
         Args:
             num_samples: Integer, at least 1.
             seed: Integer: the same samples again. None: fresh ones.
+            names: Names of the tensors to return, keys of `sample_shapes`, or None: all. The others
+                are not computed, and the values are, to rounding, those among all.
 
         Returns:
             Dict, name to tensor `(num_samples, *weight_shape)`.
+
+        Raises:
+            ValueError: If an argument is none of these.
         """
-        if num_samples < 1:
-            raise ValueError(
-                f"Argument `num_samples` must be at least 1. Received: num_samples={num_samples}"
-            )
+        num_samples = check_integer("num_samples", num_samples, 1)
         key = randomness.fresh_key() if seed is None else randomness.seed_key(seed)
-        return self.draw(num_samples, key)
+        if names is None:
+            return self.draw(num_samples, key)
+        chosen = [check_choice("names", name, tuple(self.sample_shapes)) for name in names]
+
+        @tf.function  # of what is drawn, TensorFlow keeps what the result needs
+        def draw():
+            drawn = self.draw(num_samples, key)
+            return {name: drawn[name] for name in chosen}
+
+        return draw()
 
     def logits(self, x, sample: dict) -> tf.Tensor:
         """Computes the network's outputs under posterior samples.

@@ -186,6 +186,12 @@ class TestRun:
         assert again == {name: results[name] for name in again}
         weights = posterior.sample(3, seed=1)
         assert posterior.logits(test.images, weights).shape == (3, 30, 3)
+        name = next(iter(weights))
+        [alone] = posterior.sample(3, seed=1, names=[name]).items()
+        assert alone[0] == name
+        np.testing.assert_allclose(alone[1], weights[name], rtol=1e-5, atol=1e-6)
+        with pytest.raises(ValueError, match=r"Argument `names` must be one of .*'conv'"):
+            posterior.sample(3, names=["conv"])
 
     def test_the_saved_model_agrees_with_the_loaded_posterior(self, finished):
         served = tf.saved_model.load(str(finished[0] / "saved_model"))

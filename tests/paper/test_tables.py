@@ -285,6 +285,14 @@ class TestReport:
         assert page.count("no run") == 3 * (len(rows) - 1)
         assert "| 3, 5 | BbB, analytic KL |" in page
 
+    def test_each_method_in_the_longest_protocol_that_was_run(self, make_run):
+        runs = [make_run("map"), make_run("map", "paper", error_percent=0.9), make_run()]
+        rows = tables.methods_markdown(runs, "lenet", 3).splitlines()[2:]
+        assert len(rows) == 6
+        assert rows[0].startswith("| MAP | 100 | 0.90 (0.80) |")
+        assert rows[-1].startswith("| BbH (ours) | 8 | 1.50 (0.56) |")
+        assert [row for row in rows if "no run" in row] == rows[1:-1]
+
     def test_step_times_stand_in_their_columns(self, make_run):
         times = [{**make_run("map"), "ms_per_step": 20.0}, {**make_run(), "ms_per_step": 390.0}]
         assert "| 390.0 (19.5) |" in tables.rows_markdown([make_run()], "quick", "lenet", times)

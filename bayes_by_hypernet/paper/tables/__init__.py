@@ -22,6 +22,7 @@ from bayes_by_hypernet.paper.tables.paper import PAPER_ROWS, TITLES, PaperRow, P
 from bayes_by_hypernet.paper.tables.report import (
     Table,
     make_tables,
+    methods_markdown,
     report,
     rows_markdown,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "read_step_times",
     "replace_header",
     "report",
+    "methods_markdown",
     "rows_markdown",
     "run_summary",
     "shift_csv",

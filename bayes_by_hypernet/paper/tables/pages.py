@@ -9,7 +9,7 @@ from bayes_by_hypernet.paper.tables.flagfiles import (
     replace_header,
 )
 from bayes_by_hypernet.paper.tables.formats import update_blocks
-from bayes_by_hypernet.paper.tables.report import report, rows_markdown
+from bayes_by_hypernet.paper.tables.report import methods_markdown, report, rows_markdown
 from bayes_by_hypernet.paper.tables.shift import shift_markdown
 
 
@@ -23,9 +23,10 @@ def page_blocks(found: dict, step_times=()) -> dict:
     runs = found.values()
     return {
         # README.md
+        "methods-table": methods_markdown(runs, "lenet", 3, step_times),
+        # results/README.md
         "mnist-quick-table": rows_markdown(runs, "quick", "lenet", step_times),
         "cifar5-quick-table": rows_markdown(runs, "quick", "resnet32", step_times),
-        # results/README.md
         "tables": report(runs, "markdown", step_times=step_times),
         "attacks": attacks_markdown(found),
         "shift": shift_markdown(found),

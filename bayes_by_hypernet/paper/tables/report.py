@@ -116,6 +116,34 @@ def rows_markdown(runs, protocol: str, network: str, step_times=()) -> str:
     return format_markdown(header, rows, num_labels=2)
 
 
+def methods_markdown(runs, network: str, table: int, step_times=()) -> str:
+    """Returns a table in Markdown in which every row shows the longest protocol that it was run in.
+
+    Args:
+        runs, step_times: As for `report`.
+        network: Name of the network, on the paper's data.
+        table: Number of the paper's table.
+    """
+    lines = {}
+    for protocol in reversed(protocols.PROTOCOLS[network]):  # the paper's, the longest, comes last
+        for group in paper_groups(runs, protocol, network) or [Group.of_paper(protocol, network)]:
+            for line in lines_of(group, runs, step_times, table):
+                if line.runs or line.row.label not in lines:
+                    lines[line.row.label] = line
+    header = ["Method", "Epochs", "Error [%], ours (paper)"]
+    header += [f"{name}, ours (paper)" for name in (f"{DATA[network].title} AUC", "Outlier AUC")]
+    header += ["NLL", "ms per step (ratio to MAP)", "Runs (seeds)"]
+    rows = [
+        [
+            line.row.tables[table].label,
+            str(protocols.get(network, line.group.protocol).epochs) if line.runs else "",
+            *_compact_cells(line),
+        ]
+        for line in lines.values()
+    ]
+    return format_markdown(header, rows)
+
+
 def _compact_cells(line):
     step = f"{line.step_ms:.1f}" if line.step_ms else ""
     if line.step_ratio:
