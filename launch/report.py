@@ -16,8 +16,7 @@ import sys
 import quiet_tensorflow  # noqa: F401
 from absl import app, flags
 
-from bayes_by_hypernet.paper import tables, toy_regression
-from bayes_by_hypernet.paper.protocols import PROTOCOLS
+from bayes_by_hypernet.paper import protocols, tables, toy_regression
 from bayes_by_hypernet.paper.report import write_report
 
 RUNS = flags.DEFINE_list(
@@ -28,7 +27,7 @@ RUNS = flags.DEFINE_list(
 OUTPUT = flags.DEFINE_string("output", "runs/report", "Folder of the page and its figures.")
 TABLE = flags.DEFINE_list("table", list(map(str, tables.TITLES)), "Numbers of the tables to show.")
 PROTOCOL = flags.DEFINE_enum(
-    "protocol", None, list(PROTOCOLS["lenet"]), "Runs to show; default: each protocol found."
+    "protocol", None, protocols.NAMES, "Runs to show; default: each protocol found."
 )
 FORMAT = flags.DEFINE_enum(
     "format", "html", ["html", *tables.FORMATS], "html writes the page, others print the tables."

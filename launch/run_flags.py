@@ -16,8 +16,9 @@ from bayes_by_hypernet.training import STRATEGIES
 flags.adopt_module_key_flags(data_flags)
 
 PROTOCOL = flags.DEFINE_enum(
-    "protocol", None, ["paper", "quick", "demo"], "Length of training: 100, 8 or 2 epochs of "
-    "MNIST, 200, 5 or 1 of CIFAR-5. Default: demo on the embedded set or without a GPU, else paper."
+    "protocol", None, protocols.NAMES, "Length of training. MNIST: paper, quick, demo (100, 8, 2 "
+    "epochs); CIFAR-5: paper, half, quick, demo (200, 40, 5, 1). Default: demo on the embedded set "
+    "or without a GPU, else paper."
 )  # fmt: skip
 _DATASETS = ["auto", *SOURCES, *(source.stand_in.NAME for source in SOURCES.values())]
 # What decides a run's numbers, and is a setting of the same name in `configuration.resolve`.

@@ -31,8 +31,11 @@ class Protocol:
     adversarial_weights: int | None = None
 
 
-# By network: `paper` is the paper's (annealing: authors' code), `quick` and `demo` are ours, for
-# machines without a GPU. A network that the paper does not have gets the default: LeNet's.
+NAMES = ("paper", "half", "quick", "demo")  # the longest first
+
+# By network: `paper` is the paper's (annealing: authors' code), the others are ours, for machines
+# without a GPU; ResNet-32 alone has `half`. A network that the paper does not have gets the
+# default: LeNet's.
 DEFAULT = {
     "paper": Protocol("paper", 100, 5, 15),
     "quick": Protocol("quick", 8, 1, 3, adversarial_weights=65_536),
@@ -42,6 +45,7 @@ PROTOCOLS = {
     "lenet": DEFAULT,
     "resnet32": {
         "paper": Protocol("paper", 200, 20, 15),
+        "half": Protocol("half", 40, 4, 3, adversarial_weights=65_536),
         "quick": Protocol("quick", 5, 1, 2, adversarial_weights=65_536),
         "demo": Protocol("demo", 1, 0.25, 0.5, adversarial_weights=65_536),
     },

@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from bayes_by_hypernet import data
-from bayes_by_hypernet.paper import configuration, schema
+from bayes_by_hypernet.paper import configuration, protocols, schema
 from bayes_by_hypernet.paper.methods import BayesByHypernetOptions
 from bayes_by_hypernet.paper.run_directory import RunDirectory, RunDirectoryError, flag_lines
 from bayes_by_hypernet.paper.schema import SchemaError
@@ -41,6 +41,13 @@ class TestResolve:
             **dataclasses.asdict(BayesByHypernetOptions()),  # Table 3's: see test_methods
         }
         assert {name: flat[name] for name in expected} == expected
+
+    def test_half_is_of_resnet32_alone(self):
+        plan = protocols.get("resnet32", "half")
+        numbers = (plan.epochs, plan.annealing_start_epoch, plan.annealing_epochs)
+        assert numbers == (40, 4, 3)
+        with pytest.raises(ValueError, match="`protocol` must be one of.*'half'"):
+            _resolve(protocol="half")
 
     @pytest.mark.parametrize(
         "protocol, epochs, start, length", [("quick", 8, 1, 3), ("demo", 2, 0.5, 1)]

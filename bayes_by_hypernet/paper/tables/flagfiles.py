@@ -8,7 +8,7 @@ from bayes_by_hypernet.paper.tables.formats import format_markdown
 from bayes_by_hypernet.paper.tables.paper import PAPER_ROWS, TITLES
 from bayes_by_hypernet.paper.tables.runs import NO_RUN, lines_of, paper_groups
 
-PROTOCOLS = ("paper", "quick")  # those that have flagfiles
+PROTOCOLS = ("paper", "half", "quick")  # those that have flagfiles
 
 
 def flagfile_name(row, table: int, protocol: str) -> str:
@@ -22,7 +22,7 @@ def flagfile_headers(runs) -> dict:
         flagfile_name(row, table, protocol): flagfile_header(row, table, protocol, runs)
         for row in PAPER_ROWS
         for table in row.tables
-        for protocol in PROTOCOLS
+        for protocol in _protocols_of(row)
     }
 
 
@@ -63,18 +63,26 @@ def replace_header(text: str, header: str) -> str:
 
 def flagfiles_markdown(runs) -> str:
     """Returns the list of all flagfiles: row, files, the paper's numbers and ours."""
-    header = ["Table", "Row", "Flagfiles", "Paper", "Ours, paper protocol", "Ours, quick protocol"]
+    header = ["Table", "Row", "Flagfiles", "Paper"]
+    header += [f"Ours, {protocol} protocol" for protocol in PROTOCOLS]
     rows = []
     for table, row in ((table, row) for table in TITLES for row in PAPER_ROWS):
         if table in row.tables:
-            names = {protocol: flagfile_name(row, table, protocol) for protocol in PROTOCOLS}
+            names = {name: flagfile_name(row, table, name) for name in _protocols_of(row)}
             links = ", ".join(f"[{protocol}]({name})" for protocol, name in names.items())
             ours = [
-                "; ".join(_ours(line) for line in _lines(row, protocol, runs)) or NO_RUN
+                ("; ".join(_ours(line) for line in _lines(row, protocol, runs)) or NO_RUN)
+                if protocol in names
+                else ""
                 for protocol in PROTOCOLS
             ]
             rows.append([table, row.tables[table].label, links, _paper(row), *ours])
     return format_markdown(header, rows, num_labels=len(header))
+
+
+def _protocols_of(row):
+    """Returns the names of the protocols in which a row has a flagfile."""
+    return [name for name in PROTOCOLS if name in protocols.PROTOCOLS[row.network]]
 
 
 def _lines(row, protocol, runs):

@@ -125,7 +125,8 @@ def methods_markdown(runs, network: str, table: int, step_times=()) -> str:
         table: Number of the paper's table.
     """
     lines = {}
-    for protocol in reversed(protocols.PROTOCOLS[network]):  # the paper's, the longest, comes last
+    of_network = [name for name in protocols.NAMES if name in protocols.PROTOCOLS[network]]
+    for protocol in reversed(of_network):  # the longest comes last
         for group in paper_groups(runs, protocol, network) or [Group.of_paper(protocol, network)]:
             for line in lines_of(group, runs, step_times, table):
                 if line.runs or line.row.label not in lines:

@@ -149,8 +149,8 @@ def deviations(row: PaperRow, results: dict) -> dict:
 def groups(runs) -> list[Group]:
     """Returns the groups of the runs that are rows, the paper's protocol and data first."""
     found = {Group.of(run) for run in runs if _is_row(run)}
-    order = ["paper", "quick", "demo"]
-    return sorted(found, key=lambda g: (not g.has_paper_data, order.index(g.protocol), str(g)))
+    order = protocols.NAMES.index
+    return sorted(found, key=lambda g: (not g.has_paper_data, order(g.protocol), str(g)))
 
 
 def paper_groups(runs, protocol: str, network: str) -> list[Group]:
