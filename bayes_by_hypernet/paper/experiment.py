@@ -195,11 +195,17 @@ def _describe(method, strategy):
 
 def predict(method, dataset, config):
     """Returns the `Prediction`s of the test set and of the outliers."""
-    predictor, num_samples = Predictor(method.sampler), _num_samples(method, config)
-    return [
-        _predict(predictor, images, num_samples, config, what)
-        for images, what in ((dataset.test.images, "test images"), (dataset.outliers, "outliers"))
-    ]
+    return [prediction for prediction, _ in _predict_with_votes(method, dataset, config)]
+
+
+def _predict_with_votes(method, dataset, config):
+    """Returns the prediction of test set and outliers, and the classes that samples vote for."""
+    likelihood = measures.VotingCategorical(method.likelihood.from_logits)
+    predictor = Predictor(method.sampler, likelihood)
+    num_samples = _num_samples(method, config)
+    sets = ((dataset.test.images, "test images"), (dataset.outliers, "outliers"))
+    moments = [_moments(predictor, images, num_samples, config, what) for images, what in sets]
+    return [(likelihood.prediction(of_set), of_set[-1]) for of_set in moments]
 
 
 def predict_validation(method, dataset, config):
@@ -207,7 +213,9 @@ def predict_validation(method, dataset, config):
     if dataset.validation is None:
         return None
     images, num_samples = dataset.validation.images, _num_samples(method, config)
-    return _predict(Predictor(method.sampler), images, num_samples, config, "validation images")
+    predictor = Predictor(method.sampler)
+    moments = _moments(predictor, images, num_samples, config, "validation images")
+    return predictor.likelihood.prediction(moments)
 
 
 def _num_samples(method, config):
@@ -216,7 +224,8 @@ def _num_samples(method, config):
 
 def _measure(method, dataset, config, directory):
     """Predicts, keeps the predictions and the curves, and returns all measures by name."""
-    predictions, labels = predict(method, dataset, config), dataset.test.labels
+    found, labels = _predict_with_votes(method, dataset, config), dataset.test.labels
+    predictions = [prediction for prediction, _ in found]
     directory.write_predictions(*predictions, labels)
     directory.write_curves(curves(*predictions, labels))
     validation = predict_validation(method, dataset, config)
@@ -224,6 +233,8 @@ def _measure(method, dataset, config, directory):
     return {
         **evaluate(*predictions, labels),
         **measures.further(*predictions, labels, _num_samples(method, config)),
+        **measures.disagreements(predictions[0].mean, found[0][1], "in"),
+        **measures.disagreements(predictions[1].mean, found[1][1], "out"),
         **measures.tempered(validation, validation_labels, predictions[0], labels),
     }
 
@@ -267,7 +278,8 @@ def curves(test, outliers, labels):
     }
 
 
-def _predict(predictor, images, num_samples, config, what):
+def _moments(predictor, images, num_samples, config, what):
+    """Returns the moments of a prediction, means over posterior samples."""
     images = config.pipeline.inputs(images)
     key = randomness.fold_in(randomness.seed_key(config.seed), "evaluation")
     said = f"predicting {len(images)} {what} with {num_samples} posterior samples"
@@ -275,7 +287,7 @@ def _predict(predictor, images, num_samples, config, what):
         total=num_samples * len(images), desc=said, unit="prediction", unit_scale=True
     ) as bar:
         moments, _ = predictor(images, num_samples, key, progress=bar.update)
-    return predictor.likelihood.prediction(moments)
+    return moments
 
 
 def _validation(model, dataset, config):

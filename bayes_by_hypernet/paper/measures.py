@@ -1,8 +1,10 @@
 """What `results.json` says of a run's predictions: the protocol's measures, and further ones."""
 
 import numpy as np
+import tensorflow as tf
 
 from bayes_by_hypernet import calibration, decisions, metrics
+from bayes_by_hypernet.likelihoods import Categorical
 from bayes_by_hypernet.paper import protocols
 
 # Of the halves of the test set that conformal sets are calibrated and measured on. The same for all
@@ -14,8 +16,7 @@ def further(test, outliers, labels, num_samples):
     """Returns the measures beyond the protocol's, by name.
 
     Outliers are told apart by the entropy, and, where there are several posterior samples, by the
-    mutual information; of one sample that is 0, and these measures are None. The disagreement of
-    the samples is not among them: a run keeps the samples' mean and not each of them.
+    mutual information; of one sample that is 0, and these measures are None.
 
     Args:
         test, outliers: `Prediction`s.
@@ -40,6 +41,38 @@ def further(test, outliers, labels, num_samples):
         "aurc": metrics.aurc(test.entropy, wrong),
         "e_aurc": metrics.excess_aurc(test.entropy, wrong),
         **_conformal(test.mean, labels),
+    }
+
+
+class VotingCategorical(Categorical):
+    """Averages over posterior samples which class each predicts, too: the third moment.
+
+    So the samples' disagreement is known without keeping each of them.
+    """
+
+    num_moments = 3
+
+    def moments(self, outputs):
+        """Returns probabilities, entropies, and votes `(batch, ..., classes)` of 0 and 1."""
+        votes = tf.one_hot(tf.argmax(outputs, axis=-1), outputs.shape[-1])
+        return *super().moments(outputs), votes
+
+    def prediction(self, moments, samples=None):
+        return super().prediction(moments[:2], samples)
+
+
+def disagreements(mean, votes, where):
+    """Returns the means over a set of `metrics.disagreement` and `metrics.variation_ratio`.
+
+    Args:
+        mean: Mean probabilities `(N, classes)`.
+        votes: Shares of the posterior samples that predict each class `(N, classes)`.
+        where: Ends the measures' names: `"in"`, `"out"`.
+    """
+    predicted = mean.argmax(axis=-1)[:, None]
+    return {
+        f"disagreement_{where}": float(1 - np.take_along_axis(votes, predicted, axis=-1).mean()),
+        f"variation_ratio_{where}": float(1 - votes.max(axis=-1).mean()),
     }
 
 

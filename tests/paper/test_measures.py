@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bayes_by_hypernet import metrics
 from bayes_by_hypernet.likelihoods import Categorical
@@ -62,6 +63,21 @@ def test_one_sample_has_no_mutual_information(predictions):
     missing = {name for name, value in found.items() if value is None}
     assert missing == {name for name in found if name.endswith("_mutual_information")}
     assert len(missing) == 4
+
+
+def test_votes_give_the_disagreement_of_the_samples():
+    logits = np.random.default_rng(0).normal(size=(7, 50, 4)).astype("float32")
+    likelihood = measures.VotingCategorical()
+    moments = [likelihood.moments(tf.constant(of_sample)) for of_sample in logits]
+    mean, entropy, votes = (np.mean(values, axis=0) for values in zip(*moments, strict=True))
+    found = measures.disagreements(mean, votes, "in")
+    probs = tf.nn.softmax(logits).numpy()
+    assert found["disagreement_in"] == pytest.approx(metrics.disagreement(probs).mean(), abs=1e-6)
+    ratio = metrics.variation_ratio(probs).mean()
+    assert found["variation_ratio_in"] == pytest.approx(ratio, abs=1e-6)
+    assert 0.1 < ratio < found["disagreement_in"]
+    prediction = likelihood.prediction([mean, entropy, votes])
+    np.testing.assert_array_equal(prediction.mean, Categorical().prediction([mean, entropy]).mean)
 
 
 def test_one_test_image_has_no_halves(predictions):
