@@ -15,7 +15,7 @@ from bayes_by_hypernet import files
 
 logger = logging.getLogger(__name__)
 
-_LINE = {"epoch", "step", "loss", "nll", "kl_per_example", "accuracy"}  # what each line holds
+_LINE = {"epoch", "nll", "kl_per_example"}  # what each line holds at least
 
 
 class ProgressBar:
