@@ -230,8 +230,8 @@ def read_arrays(path, names=()):
             arrays = {key: file[key] for key in file.files}
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, KeyError, AttributeError, ValueError, zipfile.BadZipFile) as error:
-        # An AttributeError: an `.npy` file, of which NumPy makes an array.
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        # A TypeError: an `.npy` file, of which NumPy makes an array.
         reason = str(error).splitlines()[0] if str(error) else "it is empty"
         raise damaged(path, reason) from error
     missing = sorted(set(names) - set(arrays))

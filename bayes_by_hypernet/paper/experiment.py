@@ -129,8 +129,10 @@ def _run(
 
 def _mend(directory, config, load_data, wait):
     """Makes again, from the checkpoint, what is missing or damaged of a finished run."""
+    directory.mend_configuration()
     for path in sorted(directory.path.glob("history*.jsonl")):
-        read_history(path)  # warns
+        failed = has_failed(directory.path, path.stem.removeprefix("history").lstrip("_"))
+        read_history(path, None if failed else config.epochs)  # warns
     lost = directory.lost()
     if not lost:
         return

@@ -91,13 +91,22 @@ class RunDirectory:
             self.check_data(fingerprint)
         self._overwrite = False
         if self._writer:
-            contents = {
-                "schema_version": schema.SCHEMA_VERSION,
-                **self.config.flat(),
-                "data_fingerprint": fingerprint,
-            }
-            files.write_json(self.path / CONFIG_FILE, contents)
+            self._write_configuration(fingerprint)
             files.write_text(self.path / FLAGS_FILE, flag_lines(self.config))
+
+    def mend_configuration(self):
+        """Writes the configuration of a finished run anew where it could not be read."""
+        if self._config_is_lost:
+            self._write_configuration(self.results["data_fingerprint"])
+            self._config_is_lost = False
+
+    def _write_configuration(self, fingerprint):
+        contents = {
+            "schema_version": schema.SCHEMA_VERSION,
+            **self.config.flat(),
+            "data_fingerprint": fingerprint,
+        }
+        files.write_json(self.path / CONFIG_FILE, contents)
 
     @property
     def results(self):

@@ -31,7 +31,7 @@ STEPS_PER_CALL = 100
 NUMBERS_FILE = "toy.json"
 PREDICTIONS_FILE = "predictions.npz"
 MEASURES = {  # of a method, which tables show
-    *("settings", "train_nll", "train_seconds", "log_likelihood_inside", "log_likelihood_outside"),
+    *("train_nll", "train_seconds", "log_likelihood_inside", "log_likelihood_outside"),
     *("band_inside", "band_outside"),
 }
 GRID = np.linspace(-toy.PLOT_LIMIT, toy.PLOT_LIMIT, 241, dtype=np.float32)[:, np.newaxis]

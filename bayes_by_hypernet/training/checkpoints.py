@@ -90,6 +90,8 @@ class Checkpoints:
 
     def __init__(self, directory, minutes, num_bytes=0, optional=(), **objects):
         self._directory = pathlib.Path(directory)
+        files.require_folder(directory)
+        files.require_file(self._directory / "checkpoint")
         self._objects, self._optional = objects, optional
         self._checkpoint = tf.train.Checkpoint(**objects)
         self._num_bytes = num_bytes
