@@ -155,15 +155,18 @@ class Scalars:
     """TensorBoard scalars of the terms of the loss."""
 
     def __init__(self, directory):
-        self._writer = tf.summary.create_file_writer(str(directory))
+        self._directory = directory
+        with files.writing(directory):
+            self._writer = tf.summary.create_file_writer(str(directory))
 
     def write(self, step, **scalars):
-        with self._writer.as_default(step=step):
+        with files.writing(self._directory), self._writer.as_default(step=step):
             for name, value in scalars.items():
                 tf.summary.scalar(name, np.float32(value))
 
     def close(self):
-        self._writer.close()
+        with files.writing(self._directory):
+            self._writer.close()
 
 
 class Timer:
