@@ -121,7 +121,8 @@ def run_all(
     settings = {name: make_settings(name, num_steps, seed, num_samples) for name in names}
     results, errors = Results(directory), {}
     if not overwrite and all(results.holds(name, settings[name]) for name in names):
-        logger.info("%s: run with these settings before.", ", ".join(names))
+        for name in names:
+            logger.info("%s was run with these settings before.", name)
         return results, errors
     with RunLock(directory, wait):
         files.remove_partial(directory)
