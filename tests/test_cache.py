@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from bayes_by_hypernet.cache import cache_dir
 
 
@@ -15,3 +17,13 @@ def test_without_the_variable_it_is_below_the_home_folder(monkeypatch, tmp_path)
     assert cache_dir() == default
     monkeypatch.delenv("BBH_CACHE_DIR")
     assert cache_dir() == default
+
+
+def test_without_a_home_folder_the_variable_is_named(monkeypatch):
+    def unknown(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("BBH_CACHE_DIR", raising=False)
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    with pytest.raises(OSError, match="Set BBH_CACHE_DIR to a folder"):
+        cache_dir()

@@ -19,6 +19,7 @@ FLOORS = [
         "cache",
         "compat",
         "environment",
+        "files",
         "randomness",
         "priors",
         "metrics",

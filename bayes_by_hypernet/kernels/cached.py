@@ -5,12 +5,14 @@ and `<library>.failed.txt`, what the compiler said; while that is there, nobody 
 """
 
 import contextlib
+import errno
 import logging
+import os
 import time
 
 import tensorflow as tf
 
-from bayes_by_hypernet import cache
+from bayes_by_hypernet import cache, files
 from bayes_by_hypernet.kernels import build
 
 try:
@@ -19,6 +21,8 @@ except ImportError:  # Windows
     fcntl = None
 
 logger = logging.getLogger(__name__)
+
+_BYTES = 50_000_000  # that compiling takes on the disk at most
 
 
 class LibraryError(Exception):
@@ -137,11 +141,17 @@ def _compile(path, compiler):
         tf.__version__,
         path,
     )
+    files.check_room(path, _BYTES)
     start = time.monotonic()
     compile_flags, link_flags = tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()
     try:
         build.compile_library(path, compile_flags, link_flags, compiler, build.SOURCE_DIRECTORY)
     except build.BuildError as error:
+        if os.strerror(errno.ENOSPC) in error.output:  # no note: there may be room next time
+            raise LibraryError(
+                f"The disk is full: compiling {path} needs about {_BYTES // 10**6} MB there and in "
+                "the folder of temporary files (TMPDIR). Make room; the next use compiles it."
+            ) from error
         raise _failure(path, "Compiling failed.", f"{error.command}\n{error.output}") from error
     logger.info("Compiled in %.0f seconds.", time.monotonic() - start)
 

@@ -4,6 +4,7 @@ from bayes_by_hypernet.training.checkpoints import CheckpointError
 from bayes_by_hypernet.training.loop import TrainConfig, Trainer
 from bayes_by_hypernet.training.objective import NonFiniteLossError, Terms
 from bayes_by_hypernet.training.optimizer import FusedAdam
+from bayes_by_hypernet.training.stopping import SIGNALS, Stopped, StopRequests
 from bayes_by_hypernet.training.strategy import STRATEGIES, is_chief, make_strategy, wait_for_all
 
 # What a user can do something about.
@@ -11,10 +12,13 @@ ERRORS = (CheckpointError, NonFiniteLossError)
 
 __all__ = [
     "ERRORS",
+    "SIGNALS",
     "STRATEGIES",
     "CheckpointError",
     "FusedAdam",
     "NonFiniteLossError",
+    "StopRequests",
+    "Stopped",
     "TrainConfig",
     "Terms",
     "Trainer",

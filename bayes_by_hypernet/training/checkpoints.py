@@ -1,14 +1,21 @@
 """Checkpoints of a run: saved now and then, restored past any that is damaged."""
 
 import logging
+import math
+import os
 import pathlib
 import time
 
 import tensorflow as tf
 
+from bayes_by_hypernet import files
+
 logger = logging.getLogger(__name__)
 
 FAILURE_FILE = "failed.txt"
+_NAME = "ckpt-"  # begins the name of a checkpoint, before its number
+_NUM_KEPT = 2
+_BYTES_PER_SECOND = 50e6  # of a slow disk, before the first checkpoint was timed
 
 
 class CheckpointError(RuntimeError):
@@ -24,7 +31,7 @@ def mark_failed(run_directory, name, reason):
     """Notes that the training of a member failed: it is neither tried again nor loaded."""
     directory = checkpoint_directory(run_directory, name)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / FAILURE_FILE).write_text(f"{reason}\n")
+    files.write_text(directory / FAILURE_FILE, f"{reason}\n")
 
 
 def has_failed(run_directory, name):
@@ -50,36 +57,82 @@ def trackable(model):
     return tf.train.Checkpoint(variables=variables)
 
 
+def find_checkpoints(directory):
+    """Returns the paths of a folder's checkpoints without suffix, as texts, the newest last.
+
+    The files decide, and not TensorFlow's list of them, the file `checkpoint`: it may be damaged.
+    """
+    found = [path.with_suffix("") for path in pathlib.Path(directory).glob(f"{_NAME}*.index")]
+    found = [path for path in found if path.name.removeprefix(_NAME).isdecimal()]
+    return [os.fspath(path) for path in sorted(found, key=_number)]
+
+
+def newest_checkpoint(directory):
+    """Returns the path of the newest checkpoint without suffix, or None."""
+    return next(reversed(find_checkpoints(directory)), None)
+
+
+def num_bytes(variables):
+    """Returns how many bytes TensorFlow or Keras variables take."""
+    return sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
+
+
 class Checkpoints:
     """The two newest checkpoints of a run.
 
     Args:
         directory: Where they lie.
         minutes: At most one in this many minutes, besides the last.
+        num_bytes: Size of a checkpoint; so much must be free before one is begun.
+        optional: Names of objects that older checkpoints lack.
         **objects: What is saved, as in `tf.train.Checkpoint`.
     """
 
-    def __init__(self, directory, minutes, **objects):
+    def __init__(self, directory, minutes, num_bytes=0, optional=(), **objects):
+        self._directory = pathlib.Path(directory)
+        files.require_folder(directory)
+        files.require_file(self._directory / "checkpoint")
+        self._objects, self._optional = objects, optional
         self._checkpoint = tf.train.Checkpoint(**objects)
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(directory), max_to_keep=2, step_counter=objects["step"]
-        )
+        self._num_bytes = num_bytes
         self._seconds = 60 * minutes
         self._last_save = time.monotonic()
+        self._kept = find_checkpoints(directory)
+        self._has_saved = False
+        self.expected_seconds = 0.5 + num_bytes / _BYTES_PER_SECOND
 
     def save(self):
-        path = self._manager.save()
+        """Writes a checkpoint, and then deletes all but the two newest; returns its path.
+
+        Raises:
+            StorageError: If there is no room, or it can't be written; those before it stay.
+        """
+        number = _number(self._kept[-1]) + 1 if self._kept else 1
+        path = self._directory / f"{_NAME}{number}"
+        started = time.monotonic()
+        with files.writing(path, self._num_bytes):
+            if not self._has_saved:
+                self._directory.mkdir(parents=True, exist_ok=True)
+            self._delete_others()  # what is left of one that was not finished takes room
+            self._checkpoint.save_counter.assign(number)  # as in those of `CheckpointManager`
+            self._checkpoint.write(os.fspath(path))
+            self._kept = [*self._kept, os.fspath(path)][-_NUM_KEPT:]
+            self._write_state()
+            self._delete_others()
+        self._has_saved = True
         self._last_save = time.monotonic()
-        return path
+        self.expected_seconds = self._last_save - started
+        return os.fspath(path)
 
     def is_due(self):
         return time.monotonic() - self._last_save >= self._seconds
 
     def restore(self):
         """Restores the newest readable checkpoint; returns its path, or None if there is none."""
-        paths = self._manager.checkpoints
-        for path in reversed(paths):
-            if restore(self._checkpoint, path):
+        paths = find_checkpoints(self._directory)
+        for number, path in reversed(list(enumerate(paths, start=1))):
+            if restore(tf.train.Checkpoint(**self._objects_in(path)), path):
+                self._kept = paths[:number]
                 return path
         if paths:
             raise CheckpointError(
@@ -87,6 +140,32 @@ class Checkpoints:
                 "start the run again."
             )
         return None
+
+    def _objects_in(self, path):
+        """Returns the objects that a checkpoint holds, if it is readable."""
+        try:
+            names = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
+        except Exception:  # `restore` says so
+            return self._objects
+        missing = set(self._optional) - names
+        return {name: value for name, value in self._objects.items() if name not in missing}
+
+    def _delete_others(self):
+        names = {pathlib.Path(path).name for path in self._kept}
+        for path in self._directory.glob(f"{_NAME}*"):
+            if path.name.partition(".")[0] not in names:
+                files.remove(path)
+
+    def _write_state(self):
+        """Writes the list of the checkpoints that TensorFlow's own functions read."""
+        names = [pathlib.Path(path).name for path in self._kept]
+        lines = [f'model_checkpoint_path: "{names[-1]}"']
+        lines += [f'all_model_checkpoint_paths: "{name}"' for name in names]
+        files.write_text(self._directory / "checkpoint", "\n".join(lines) + "\n")
+
+
+def _number(path):
+    return int(pathlib.Path(path).name.removeprefix(_NAME))
 
 
 def restore(checkpoint, path):

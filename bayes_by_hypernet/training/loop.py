@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import time
 
 import numpy as np
 import tensorflow as tf
@@ -14,13 +13,23 @@ from bayes_by_hypernet.training.batches import steps_per_epoch, training_batches
 from bayes_by_hypernet.training.checkpoints import (
     Checkpoints,
     checkpoint_directory,
+    newest_checkpoint,
+    num_bytes,
     trackable,
 )
-from bayes_by_hypernet.training.progress import History, ProgressBar, Scalars
+from bayes_by_hypernet.training.progress import (
+    History,
+    ProgressBar,
+    Scalars,
+    Timer,
+    epoch_line,
+)
+from bayes_by_hypernet.training.stopping import Stopped
 from bayes_by_hypernet.training.strategy import is_chief
 
 # Calls before the time left is estimated: the first one also traces and compiles.
 WARM_UP_CALLS = 2
+NUM_TERMS = len(objective.Terms._fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,15 +107,24 @@ class Trainer:
             self.train_seconds = tf.Variable(
                 0.0, trainable=False, dtype=tf.float64, aggregation=aggregation
             )
+            # Of the steps of the epoch so far: the sums of their terms, and how many they are.
+            self._epoch_sums = tf.Variable(
+                [0.0] * (NUM_TERMS + 1), trainable=False, dtype=tf.float64, aggregation=aggregation
+            )
             objects = {"method": trackable(model), "optimizer": self.optimizer}
+            saved = [*model.fitted_variables, *model.moving_variables, *self.optimizer.variables]
             self._auxiliary_variables = ()
             if model.estimator is not None and model.estimator.auxiliary_variables:
                 objects |= self._build_auxiliary(make_optimizer)
+                saved += [*self._auxiliary_variables, *self._auxiliary_optimizer.variables]
         self._checkpoints = Checkpoints(
             checkpoint_directory(self.directory, name),
             plan.checkpoint_minutes,
+            num_bytes(saved),
+            optional=("epoch_sums",),
             step=self.step,
             train_seconds=self.train_seconds,
+            epoch_sums=self._epoch_sums,
             **objects,
         )
 
@@ -125,17 +143,23 @@ class Trainer:
         """Continues from the newest readable checkpoint; returns its path, or None."""
         return self._checkpoints.restore()
 
-    def run(self, validate=None, on_estimate=None):
+    def run(self, validate=None, on_estimate=None, stop=None):
         """Trains to the end of the plan; returns the history, a list of a dict for each epoch.
 
         Args:
             validate: Called after every epoch on the chief; returns a dict for the history.
             on_estimate: Called once, early, with the estimated seconds of training left.
+            stop: Called after every call of `run_steps`; returns a `Stopped` where the run is to
+                save and end, else None. See `StopRequests`.
 
         Raises:
             NonFiniteLossError: If the loss becomes NaN or infinite; the last good checkpoint
                 stays.
+            Stopped: What `stop` returned, after saving.
+            StorageError: If there is no room for a checkpoint, or a file cannot be written; the
+                last checkpoint stays.
         """
+        self._stop = stop
         step = int(self.step.numpy())
         batches = iter(self.batches(step))
         progress = ProgressBar(
@@ -146,9 +170,11 @@ class Trainer:
             self._scalars = Scalars(self.directory / "tensorboard" / self.name)
             path = self.directory / "_".join(filter(None, ["history", self.name]))
             history = History(path.with_suffix(".jsonl"), step // self.steps_per_epoch)
-        timer = _Timer(self.train_seconds)
-        epoch_terms, num_calls = [], 0
+        timer = Timer(self.train_seconds)
+        num_calls = 0
         try:
+            if self._lacks_last_epoch(history):
+                self._end_epoch(history, progress, None, validate)
             while step < self.total_steps:
                 epoch, epoch_step = divmod(step, self.steps_per_epoch)
                 num_steps = min(self.plan.steps_per_call, self.steps_per_epoch - epoch_step)
@@ -158,20 +184,16 @@ class Trainer:
                 self._check_finite(step, terms)
                 step += num_steps
                 num_calls += 1
-                epoch_terms.append(terms)
                 self._report(progress, step, epoch, terms)
                 if num_calls == WARM_UP_CALLS + 1 and on_estimate:
                     on_estimate(timer.step_seconds * (self.total_steps - step))
                 if step % self.steps_per_epoch == 0:
-                    values = self._end_epoch(step, epoch, np.concatenate(epoch_terms), validate)
-                    if self.chief:
-                        history.append(**values, ms_per_step=timer.end_epoch())
-                        progress.write(_epoch_line(values))
-                    epoch_terms = []
+                    self._end_epoch(history, progress, timer.end_epoch(), validate)
+                if step < self.total_steps and (request := self._stop_requested()):
+                    raise request
                 self._save(last=step == self.total_steps)
-        except KeyboardInterrupt:
-            self._save(last=True)
-            progress.write(f"Interrupted; saved at step {int(self.step.numpy())}.")
+        except KeyboardInterrupt as request:
+            progress.write(self._save_at_stop(request))
             raise
         finally:
             progress.close()
@@ -214,7 +236,11 @@ class Trainer:
                     self.strategy.run(self._auxiliary_step, args=(step, j))
             result = self.strategy.run(self._replica_step, args=(next(batches), step))
             # The terms are summed over replicas already.
-            terms = terms.write(i, self.strategy.experimental_local_results(result)[0])
+            result = self.strategy.experimental_local_results(result)[0]
+            terms = terms.write(i, result)
+            first = step % self.steps_per_epoch == 0
+            sums = tf.where(first, tf.zeros_like(self._epoch_sums), self._epoch_sums)
+            self._epoch_sums.assign(sums + tf.cast(tf.concat([result, [1.0]], 0), tf.float64))
             self.step.assign_add(1)
         return terms.stack()
 
@@ -280,19 +306,53 @@ class Trainer:
             step, loss=loss, nll=nll, kl_per_example=kl_per_example, accuracy=accuracy
         )
 
-    def _end_epoch(self, step, epoch, terms, validate):
-        """Returns the epoch's line of the history; validation happens on the chief alone."""
+    def _end_epoch(self, history, progress, ms_per_step, validate):
+        """Validates, and writes the epoch's line of the history, on the chief alone."""
         if not self.chief:
-            return {}
-        loss, nll, kl, accuracy = (float(mean) for mean in terms.mean(axis=0, dtype=np.float64))
+            return
+        step = int(self.step.numpy())
+        *sums, count = self._epoch_sums.numpy()
+        loss, nll, kl, accuracy = (float(total / count) for total in sums)
         kl_per_example = kl / self.num_train_examples
-        values = {"epoch": epoch + 1, "step": step, "loss": loss, "nll": nll}
+        values = {"epoch": step // self.steps_per_epoch, "step": step, "loss": loss, "nll": nll}
         values |= {"kl_per_example": kl_per_example, "accuracy": accuracy}
+        if count < self.steps_per_epoch:  # resumed from a checkpoint that had no sums yet
+            values["num_steps"] = int(count)
         if validate:
             validation = validate()
             self._scalars.write(step, **validation)
             values |= validation
-        return values
+        history.append(**values, ms_per_step=ms_per_step)
+        progress.write(epoch_line(values))
+
+    def _lacks_last_epoch(self, history):
+        """Whether the run was stopped between the last step of an epoch and its line."""
+        epoch, rest = divmod(int(self.step.numpy()), self.steps_per_epoch)
+        whole = self._epoch_sums.numpy()[-1] == self.steps_per_epoch
+        return self.chief and rest == 0 and whole and epoch not in history.numbers
+
+    def _stop_requested(self):
+        """Returns the request to stop after this step, or None; all workers must agree on it."""
+        return self._stop() if self._stop else None
+
+    def _save_at_stop(self, request):
+        """Saves where there is time for it; returns a sentence that says what is kept."""
+        step, seconds = int(self.step.numpy()), self._checkpoints.expected_seconds
+        if isinstance(request, Stopped):
+            text = f"{request}; "
+            if not request.leaves(seconds):
+                return (
+                    f"{text}a checkpoint would take about {seconds:.0f} seconds, more than "
+                    f"--grace_seconds leaves: {self._kept()}"
+                )
+        else:
+            text = "Interrupted; "
+        self._save(last=True)
+        return f"{text}saved at step {step}."
+
+    def _kept(self):
+        path = newest_checkpoint(checkpoint_directory(self.directory, self.name))
+        return f"The last good checkpoint is kept: {path}." if path else "There is no checkpoint."
 
     def _check_finite(self, first_step, terms):
         finite = np.isfinite(terms)
@@ -305,21 +365,19 @@ class Trainer:
         values = ", ".join(
             f"{name}={value:g}" for name, value in zip(names, terms[row], strict=True)
         )
-        self._stop(first_step + row, f"the term {broken[0]!r} of the loss ({values})")
+        self._fail(first_step + row, f"the term {broken[0]!r} of the loss ({values})")
 
     def _check_parameters(self):
         # A step's loss is of the parameters before its update: the update may have broken them.
         for variable in self.model.fitted_variables:
             if not np.isfinite(float(tf.reduce_sum(variable.value))):
-                self._stop(int(self.step.numpy()), f"the parameter {variable.path!r}")
+                self._fail(int(self.step.numpy()), f"the parameter {variable.path!r}")
 
-    def _stop(self, step, what):
-        path = tf.train.latest_checkpoint(str(checkpoint_directory(self.directory, self.name)))
-        kept = f"The last good checkpoint is kept: {path}." if path else "There is no checkpoint."
+    def _fail(self, step, what):
         epoch = step // self.steps_per_epoch + 1
         raise objective.NonFiniteLossError(
-            f"Epoch {epoch}, step {step}: {what} became NaN or infinite. {kept} Try a smaller "
-            "--learning_rate, or another --seed."
+            f"Epoch {epoch}, step {step}: {what} became NaN or infinite. {self._kept()} Try a "
+            "smaller --learning_rate, or another --seed."
         )
 
     def _save(self, last):
@@ -328,43 +386,3 @@ class Trainer:
         if last or self._checkpoints.is_due():
             self._check_parameters()
             self._checkpoints.save()
-
-
-class _Timer:
-    """Seconds of training, summed over resumes, and milliseconds per step of each epoch."""
-
-    def __init__(self, train_seconds):
-        self._train_seconds = train_seconds
-        self._per_step = []
-        self._num_calls = 0
-        self.step_seconds = 0.0
-
-    def start(self):
-        self._started = time.perf_counter()
-
-    def stop(self, num_steps):
-        seconds = time.perf_counter() - self._started
-        self._train_seconds.assign_add(seconds)
-        self.step_seconds = seconds / num_steps
-        self._num_calls += 1
-        if self._num_calls > 1:  # The first call traces.
-            self._per_step.append(self.step_seconds)
-
-    def end_epoch(self):
-        """Returns the epoch's median milliseconds per step, None where no call was warm."""
-        median = 1000 * float(np.median(self._per_step)) if self._per_step else None
-        self._per_step = []
-        return median
-
-
-def _epoch_line(values):
-    names = {
-        "loss": "loss {:.4f}",
-        "nll": "NLL {:.4f}",
-        "kl_per_example": "KL/N {:.3f}",
-        "accuracy": "accuracy {:.4f}",
-        "validation_error_percent": "validation error {:.2f} %",
-        "validation_nll": "validation NLL {:.4f}",
-    }
-    texts = [text.format(values[name]) for name, text in names.items() if name in values]
-    return f"epoch {values['epoch']}: " + ", ".join(texts)

@@ -72,7 +72,7 @@ class TestRun:
                 process.send_signal(signal.SIGINT)
                 break
         errors = process.communicate(timeout=120)[1]
-        assert process.returncode == 1
+        assert process.returncode == 130
         assert "Interrupted; saved at step" in errors and "Rerun the command to resume" in errors
         assert "Traceback" not in errors
         step = int(re.search(r"saved at step (\d+)", errors)[1])

@@ -14,8 +14,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(REPOSITORY / "launch" / "sweep.py")]
 
 # Finishes with seed 1, fails with seed 2 unless there is a file `mended`, waits with seed 3.
-STAND_IN = """
-import json, pathlib, sys, time
+RESULTS = REPOSITORY / "results" / "mnist" / "quick" / "map" / "results.json"
+STAND_IN = (
+    f"RESULTS = {str(RESULTS)!r}"
+    + """
+import json, pathlib, signal, sys, time
 given = dict(argument[2:].split("=", 1) for argument in sys.argv[1:])
 workdir = pathlib.Path(given["workdir"])
 workdir.mkdir(exist_ok=True)
@@ -24,13 +27,18 @@ if given["seed"] == "2" and not pathlib.Path(__file__).with_name("mended").exist
     print(*range(20), sep="\\n")
     sys.exit("broken")
 if given["seed"] == "3":
-    try:
-        time.sleep(100)
-    except KeyboardInterrupt:
-        sys.exit("saved")
-results = {"complete": True, "train_seconds": 90, "error_percent": 1.5}
+    def save(number, frame):
+        print("saved", flush=True)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, save)
+    print("waiting", flush=True)
+    time.sleep(100)
+results = json.loads(pathlib.Path(RESULTS).read_text())
+results |= {"train_seconds": 90, "error_percent": 1.5}
 (workdir / "results.json").write_text(json.dumps(results))
 """
+)
 
 
 @pytest.fixture
@@ -106,7 +114,8 @@ def test_a_failure_is_told_and_stops_nothing(folder):
     assert states["tiny-seed1"] == "finished before 1.5 1.50"
 
 
-def test_control_c_lets_the_run_save_and_says_how_to_go_on(folder):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_run_save_and_says_how_to_go_on(folder, number):
     flags = [f"--flagfiles={folder}/tiny.flags", "--seeds=3,1", f"--root={folder}/runs"]
     options = _options()
     del options["capture_output"]
@@ -117,11 +126,11 @@ def test_control_c_lets_the_run_save_and_says_how_to_go_on(folder):
         **options,
     )
     log = folder / "runs" / "tiny-seed3.log"
-    while process.poll() is None and not (log.exists() and "started" in log.read_text()):
+    while process.poll() is None and not (log.exists() and "waiting" in log.read_text()):
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 128 + number
     assert "saved" in log.read_text()
     assert _states(stdout) == {"tiny-seed3": "interrupted", "tiny-seed1": "not run"}
     assert "Rerun the command to resume" in stderr and "Traceback" not in stderr

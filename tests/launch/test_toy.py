@@ -25,7 +25,7 @@ def test_writes_numbers_curves_and_figure_and_skips_what_is_finished(tmp_path):
     process = _launch(*TINY, f"--workdir={tmp_path}")
     assert process.returncode == 0, process.stderr
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"toy.json", "toy.png", "toy.pdf", "predictions.npz"}
+    assert names == {".lock", "toy.json", "toy.png", "toy.pdf", "predictions.npz"}
     numbers = json.loads((tmp_path / "toy.json").read_text())
     assert list(numbers) == ["map"] and numbers["map"]["settings"]["num_steps"] == 20
     [row] = [line for line in process.stdout.splitlines() if line.startswith("MAP")]
@@ -43,4 +43,4 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     process = _launch(*TINY, f"--workdir={tmp_path}/file")
     assert process.returncode != 0
-    assert "FileExistsError" in process.stderr and "Traceback" not in process.stderr
+    assert "must be a folder and is a file" in process.stderr and "Traceback" not in process.stderr

@@ -126,14 +126,18 @@ def _claimed(path, config, fingerprint, **options):
     return directory
 
 
+# All that results must hold.
+COMPLETE = {**dict.fromkeys(schema.RESULTS, 1), "complete": True}
+
+
 class TestRunDirectory:
     def test_the_same_configuration_may_come_back(self, tmp_path):
         _claimed(tmp_path, _resolve(), "data")
         directory = _claimed(tmp_path, _resolve(), "data")
         assert directory.results is None
-        directory.write_results({"complete": True})
+        directory.write_results(COMPLETE)
         results = _claimed(tmp_path, _resolve(), "data").results
-        assert results == {"complete": True, "schema_version": schema.SCHEMA_VERSION}
+        assert results == {**COMPLETE, "schema_version": schema.SCHEMA_VERSION}
 
     def test_a_run_of_an_older_version_goes_on(self, tmp_path):
         _claimed(tmp_path, _resolve(), "data")
@@ -148,7 +152,7 @@ class TestRunDirectory:
     @pytest.mark.parametrize("name", ["config.json", "results.json"])
     def test_a_run_of_a_newer_version_is_refused(self, name, tmp_path):
         directory = _claimed(tmp_path, _resolve(), "data")
-        directory.write_results({"complete": True})
+        directory.write_results(COMPLETE)
         path, newer = tmp_path / name, schema.SCHEMA_VERSION + 1
         path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": newer}))
         with pytest.raises(SchemaError, match=f"{name}.*={newer}.*at most {newer - 1}"):

@@ -1,6 +1,7 @@
 """A whole run in small: results, resumption, the loaded posterior."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import tensorflow as tf
 import tiny
 
 import bayes_by_hypernet as bbh
-from bayes_by_hypernet import metrics
+from bayes_by_hypernet import files, metrics
 from bayes_by_hypernet.paper import experiment, methods, networks
 from bayes_by_hypernet.paper.run_directory import RunDirectory, RunDirectoryError
 from bayes_by_hypernet.training import NonFiniteLossError
@@ -170,6 +171,32 @@ class TestRun:
         directory, results = finished
         again = experiment.run(tiny.config(), load_data=None, workdir=directory)
         assert again == json.loads(json.dumps(results))
+
+    @pytest.mark.parametrize(
+        "name, content",
+        [("results.json", b"{}"), ("config.json", b"[]"), ("predictions.npz", b"cut")],
+    )
+    def test_what_a_run_lost_is_made_again(self, finished, tmp_path, caplog, name, content):
+        directory, results = finished
+        shutil.copytree(directory, tmp_path / "run")
+        (tmp_path / "run" / name).write_bytes(content)
+        (tmp_path / "run" / "curves.json").unlink()
+        again = experiment.run(tiny.config(), tiny.dataset, tmp_path / "run", steps_per_call=3)
+        assert f"{name}' is damaged" in caplog.text
+        timing = ("train_seconds", "ms_per_step")
+        expected = json.loads(json.dumps(results))
+        assert {k for k in expected if again[k] != expected[k]} <= set(timing)
+        for made in ("curves.json", "config.json"):
+            assert (tmp_path / "run" / made).read_bytes() == (directory / made).read_bytes()
+        with np.load(tmp_path / "run" / "predictions.npz") as arrays:
+            assert len(arrays["test_mean"]) == 30
+
+    def test_a_file_in_place_of_a_folder_is_named(self, finished, tmp_path):
+        shutil.copytree(finished[0], tmp_path / "run")
+        shutil.rmtree(tmp_path / "run" / "tensorboard")
+        (tmp_path / "run" / "tensorboard").touch()
+        with pytest.raises(files.StorageError, match="tensorboard' must be a folder"):
+            experiment.run(tiny.config(), tiny.dataset, tmp_path / "run")
 
     def test_another_configuration_is_refused(self, finished):
         with pytest.raises(RunDirectoryError, match="--epochs=2 there, 3 now"):

@@ -116,6 +116,9 @@ class TestRun:
             toy_regression.run("map", settings, tmp_path)
 
 
+WHOLE = dict.fromkeys(toy_regression.MEASURES, 1.0)  # what each method's numbers hold
+
+
 class TestFolder:
     @pytest.fixture
     def runs(self, monkeypatch):
@@ -126,7 +129,7 @@ class TestFolder:
             names.append(name)
             if name == "mnf":
                 raise NonFiniteLossError("broken")
-            return {"settings": settings, "number": len(names)}, CURVES
+            return {**WHOLE, "settings": settings, "number": len(names)}, CURVES
 
         monkeypatch.setattr(toy_regression, "run", run)
         return names
@@ -152,9 +155,9 @@ class TestFolder:
         toy_regression.run_all(tmp_path, ["map", "bbh"])
         results = Results(tmp_path)
         before = results.numbers["map"]
-        results.add("bbh", {"number": 0}, {"mean": CURVES["mean"] + 5, "std": CURVES["std"]})
+        results.add("bbh", WHOLE, {"mean": CURVES["mean"] + 5, "std": CURVES["std"]})
         there = Results(tmp_path)
-        assert there.numbers == {"map": before, "bbh": {"number": 0}}
+        assert there.numbers == {"map": before, "bbh": WHOLE}
         np.testing.assert_array_equal(there.curves["map_mean"], CURVES["mean"])
         np.testing.assert_array_equal(there.curves["bbh_mean"], CURVES["mean"] + 5)
 

@@ -1,9 +1,11 @@
 """The loop: resumable at the very step, the same on one device and two, loud when it breaks."""
 
+import dataclasses
 import functools
 import json
 import math
 import pathlib
+import signal
 
 import keras
 import numpy as np
@@ -11,17 +13,20 @@ import pytest
 import tensorflow as tf
 import tiny
 
+from bayes_by_hypernet import files
 from bayes_by_hypernet.models import BayesianModel
 from bayes_by_hypernet.posteriors.samplers import ModelSampler
 from bayes_by_hypernet.training import (
     FusedAdam,
     NonFiniteLossError,
+    Stopped,
     TrainConfig,
     Trainer,
     make_strategy,
 )
 from bayes_by_hypernet.training.batches import training_batches
 from bayes_by_hypernet.training.checkpoints import CheckpointError
+from bayes_by_hypernet.training.progress import read_history
 
 PLAN = TrainConfig(
     epochs=4,
@@ -42,6 +47,10 @@ def _trainer(directory, plan=PLAN, method="bbh", devices=None, examples=None, in
     make_optimizer = functools.partial(FusedAdam, 1e-2, epsilon=1e-5)
     likelihood = tiny.NETWORK.likelihood
     return Trainer(member, likelihood, make_optimizer, examples, plan, directory, strategy)
+
+
+def _without_time(history):
+    return [{k: v for k, v in epoch.items() if k != "ms_per_step"} for epoch in history]
 
 
 def _weights(trainer):
@@ -81,7 +90,67 @@ class TestResume:
         for a, b in zip(_weights(whole), _weights(second), strict=True):
             np.testing.assert_array_equal(a, b)  # bit for bit
         assert [e["step"] for e in resumed] == [e["step"] for e in history] == [6, 12, 18, 24]
-        assert resumed[-1]["loss"] == history[-1]["loss"]
+        # The epoch that was interrupted too: its sums are in the checkpoint.
+        assert _without_time(resumed) == _without_time(history)
+
+    def test_a_request_to_stop_saves_after_the_step_and_says_so(self, tmp_path, capsys):
+        trainer = _trainer(tmp_path)
+        request = Stopped(signal.SIGTERM)
+        with pytest.raises(Stopped) as stopped:
+            trainer.run(stop=lambda: request if int(trainer.step.numpy()) >= 4 else None)
+        assert stopped.value is request
+        assert "Stopped by SIGTERM; saved at step 4." in capsys.readouterr().err
+        assert _trainer(tmp_path).restore().endswith("ckpt-1")
+        # A checkpoint that the deadline leaves no time for is not begun.
+        request = Stopped(signal.SIGTERM, deadline=0.0)
+        with pytest.raises(Stopped):
+            trainer.run(stop=lambda: request)
+        assert "ckpt-1" in capsys.readouterr().err.split("more than --grace_seconds leaves")[1]
+        assert len(list((tmp_path / "checkpoints").glob("*.index"))) == 1
+
+    def test_an_epochs_line_that_was_not_written_is_made_again(self, tmp_path):
+        plan = dataclasses.replace(PLAN, epochs=2)
+        history = _trainer(tmp_path, plan).run(lambda: {"validation_nll": 0.5})
+        path = tmp_path / "history.jsonl"
+        path.write_text(path.read_text().splitlines()[0] + "\n")  # stopped in the validation
+        again = _trainer(tmp_path, plan)
+        again.restore()
+        assert _without_time(again.run(lambda: {"validation_nll": 0.5})) == _without_time(history)
+
+    def test_a_damaged_history_is_told(self, tmp_path, caplog):
+        path = tmp_path / "history.jsonl"
+        _trainer(tmp_path).run()
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([lines[0], "3", lines[2], lines[2], "{}", "[1", lines[3]]))
+        epochs = read_history(path, 5)
+        assert [epoch["epoch"] for epoch in epochs] == [1, 3, 4]
+        for part in (str(path), "lines 2, 5-6", "two lines: 3", "without a line: 2, 5"):
+            assert part in caplog.text
+
+    def test_checkpoints_from_before_the_sums_are_restored(self, tmp_path, capsys):
+        first = _trainer(tmp_path)
+        objects = {k: v for k, v in first._checkpoints._objects.items() if k != "epoch_sums"}
+        first.step.assign(4)
+        tf.train.CheckpointManager(
+            tf.train.Checkpoint(**objects), str(tmp_path / "checkpoints"), 2
+        ).save()
+        second = _trainer(tmp_path)
+        assert second.restore().endswith("ckpt-1") and int(second.step.numpy()) == 4
+        history = second.run()
+        assert history[0]["num_steps"] == 2 and "num_steps" not in history[1]
+
+    def test_without_room_no_checkpoint_is_begun(self, tmp_path, monkeypatch):
+        trainer = _trainer(tmp_path)
+        path = trainer._checkpoints.save()
+        (tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001").write_text("half")  # killed
+        monkeypatch.setattr(files, "free_bytes", lambda folder: 1000)
+        with pytest.raises(files.StorageError, match="ckpt-2.*needs .* bytes, 1,000 are free"):
+            trainer._checkpoints.save()
+        assert _trainer(tmp_path).restore() == path
+        monkeypatch.undo()
+        assert trainer._checkpoints.save().endswith("ckpt-2")
+        (tmp_path / "checkpoints" / "checkpoint").write_text("no list")
+        assert _trainer(tmp_path).restore().endswith("ckpt-2")
 
     def test_a_checkpoint_holds_each_parameter_once_and_two_moments(self, tmp_path):
         trainer = _trainer(tmp_path)

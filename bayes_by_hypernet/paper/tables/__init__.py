@@ -2,11 +2,11 @@
 
 from bayes_by_hypernet.paper.tables.findings import (
     ATTACKS,
-    POSTERIOR,
     attack_table,
     find_attacks,
     measures_table,
     posterior_table,
+    read_posterior,
     toy_table,
 )
 from bayes_by_hypernet.paper.tables.flagfiles import (
@@ -55,7 +55,6 @@ __all__ = [
     "DASH",
     "FORMATS",
     "PAPER_ROWS",
-    "POSTERIOR",
     "TITLES",
     "Group",
     "Line",
@@ -82,6 +81,7 @@ __all__ = [
     "page_blocks",
     "paper_row",
     "posterior_table",
+    "read_posterior",
     "read_step_times",
     "replace_header",
     "report",
