@@ -114,6 +114,7 @@ setup(
         "pillow>=10.0",
         "jinja2>=3.1",
         "tqdm>=4.65",
+        "filelock>=3.12",
     ],
     extras_require={"test": ["pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"]},
     classifiers=[

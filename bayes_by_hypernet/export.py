@@ -3,11 +3,10 @@
 import math
 import numbers
 import os
-import pathlib
 
 import tensorflow as tf
 
-from bayes_by_hypernet import likelihoods, randomness
+from bayes_by_hypernet import files, likelihoods, randomness
 from bayes_by_hypernet.inputs import tensor_specs
 from bayes_by_hypernet.posteriors.samplers import as_sampler, source_of
 from bayes_by_hypernet.prediction import samples_per_chunk, sufficient_samples, sum_over_samples
@@ -151,6 +150,8 @@ def export(
         `path`.
 
     Raises:
+        StorageError: If there is no room, or the folder can't be written; another export that was
+            there stays.
         ValueError: If `input_range` is not a pair of increasing numbers, the model has no input
             shape, the likelihood does not fit its outputs, or the threshold is no number.
     """
@@ -186,8 +187,10 @@ def export(
         abstention = abstain_score, float(threshold)
     module = ServedPosterior(sampler, found, specs, input_range, preprocess, abstention)
     signatures = {"serving_default": module.serving_default, "serve": module.serve}
-    tf.saved_model.save(module, os.fspath(path), signatures=signatures)
-    _write_readme(pathlib.Path(path), module, sampler, specs, input_range)
+    num_bytes = sum(math.prod(v.shape) * v.dtype.size for v in module.parameters)
+    with files.new_folder(path, num_bytes) as folder:
+        tf.saved_model.save(module, os.fspath(folder), signatures=signatures)
+        _write_readme(folder, module, sampler, specs, input_range)
     return path
 
 

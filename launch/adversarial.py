@@ -46,19 +46,20 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
     console.start_logging()
+    with console.ending("Rerun the command to do the remaining runs."):
+        attack_runs()
+
+
+def attack_runs():
+    """Attacks, prints and draws; ends the process with what failed."""
     records, failures, rows = {}, [], []
-    try:
-        given = {flag.name: flag.value for flag in _SETTINGS if flag.value is not None}
-        attack = attacks.make(ATTACK.value, **given)
-        for run in RUN.value:
-            try:
-                records[run] = attack_run(run, attack, data_flags.load, OVERWRITE.value)
-            except (ValueError, OSError, *training.ERRORS) as error:
-                failures.append(f"{run}: {type(error).__name__}: {error}")
-    except ValueError as error:
-        sys.exit(f"ValueError: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Interrupted. Rerun the command to do the remaining runs.")
+    given = {flag.name: flag.value for flag in _SETTINGS if flag.value is not None}
+    attack = attacks.make(ATTACK.value, **given)
+    for run in RUN.value:
+        try:
+            records[run] = attack_run(run, attack, data_flags.load, OVERWRITE.value)
+        except (ValueError, OSError, *training.ERRORS) as error:
+            failures.append(f"{run}: {type(error).__name__}: {error}")
     for run, record in records.items():
         label = [run, record["run"]["method"]]
         rows += [[*label, *(f"{v:.3f}" for v in point.values())] for point in record["points"]]

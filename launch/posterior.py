@@ -6,16 +6,19 @@ A run's figures/ gets histograms of weights, the correlations and the standard d
 folder the numbers as posterior.json. Figures of several runs side by side go to --figures.
 """
 
+import logging
 import pathlib
 import sys
 
-import quiet_tensorflow  # noqa: F401
+import console
 from absl import app, flags
 
-from bayes_by_hypernet import training
+from bayes_by_hypernet import files, training
 from bayes_by_hypernet.paper import figures, tables
 from bayes_by_hypernet.paper.figures.posterior import KERNEL, KernelPosterior, posterior_figures
-from bayes_by_hypernet.paper.run_directory import write_json
+from bayes_by_hypernet.paper.schema import SCHEMA_VERSION
+
+logger = logging.getLogger("bayes_by_hypernet")
 
 RUN = flags.DEFINE_list("run", None, "Run directories.")
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Posterior samples.", 1)
@@ -29,16 +32,31 @@ FIGURES = flags.DEFINE_string(
 def examine(directory):
     """Returns a run's `KernelPosterior`, after writing its figures and numbers."""
     run = KernelPosterior.of_run(directory, NUM_SAMPLES.value, SEED.value)
-    posterior_figures([run], directory / "figures", num_weights=NUM_WEIGHTS.value)
-    contents = {"kernel": KERNEL, "seed": SEED.value, **run.statistics.summary()}
+    contents = {
+        "schema_version": SCHEMA_VERSION,
+        "kernel": KERNEL,
+        "seed": SEED.value,
+        **run.statistics.summary(),
+    }
     contents["weights"] = run.statistics.records(NUM_WEIGHTS.value)
-    write_json(directory / "posterior.json", contents)
+    try:
+        posterior_figures([run], directory / "figures", num_weights=NUM_WEIGHTS.value)
+        files.write_json(directory / "posterior.json", contents)
+    except files.StorageError as error:
+        logger.warning("Of this run nothing is kept: %s", error)
     return run
 
 
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
+    console.start_logging()
+    with console.ending("The same command does it again."):
+        examine_runs()
+
+
+def examine_runs():
+    """Examines, draws and prints; ends the process with what failed."""
     examined, failures = {}, []
     for directory in map(pathlib.Path, RUN.value):
         try:

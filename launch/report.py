@@ -13,7 +13,7 @@ standard deviation.
 import pathlib
 import sys
 
-import quiet_tensorflow  # noqa: F401
+import console
 from absl import app, flags
 
 from bayes_by_hypernet.paper import tables, toy_regression
@@ -59,6 +59,12 @@ def find(name):
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
+    with console.ending("The same command makes the report again."):
+        report()
+
+
+def report():
+    """Makes the page, or prints or updates tables."""
     found = {}
     for folder in RUNS.value:
         found |= tables.find_runs(folder)
@@ -67,20 +73,17 @@ def main(argv):
     step_times = [time for path in BENCHMARKS.value for time in tables.read_step_times(path)]
     shown = {"tables": [*map(int, TABLE.value)], "protocol": PROTOCOL.value}
     shown["step_times"] = step_times
-    try:
-        if UPDATE.value or HEADERS.value:
-            updated = tables.update_pages(UPDATE.value, found, step_times)
-            if HEADERS.value:
-                updated += tables.update_headers(HEADERS.value, found)
-            for path in updated:
-                print(f"Updated {path}")
-        elif FORMAT.value == "html":
-            toys = [path.parent for path in find(toy_regression.NUMBERS_FILE)]
-            print(f"Report: {write_report(found, OUTPUT.value, toys, **shown)}")
-        else:
-            print(tables.report(found.values(), FORMAT.value, **shown))
-    except (OSError, ValueError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    if UPDATE.value or HEADERS.value:
+        updated = tables.update_pages(UPDATE.value, found, step_times)
+        if HEADERS.value:
+            updated += tables.update_headers(HEADERS.value, found)
+        for path in updated:
+            print(f"Updated {path}")
+    elif FORMAT.value == "html":
+        toys = [path.parent for path in find(toy_regression.NUMBERS_FILE)]
+        print(f"Report: {write_report(found, OUTPUT.value, toys, **shown)}")
+    else:
+        print(tables.report(found.values(), FORMAT.value, **shown))
     for path, reason in tables.unplaced(found).items():
         print(f"Not in the tables: {path}: {reason}.", file=sys.stderr)
 

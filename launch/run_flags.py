@@ -72,6 +72,9 @@ WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run directory; a run found there is resumed. Default: below runs/."
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Start anew where --workdir holds a run.")
+WAIT = flags.DEFINE_bool(
+    "wait", False, "Wait where another process writes to --workdir; default: refuse to run."
+)
 STRATEGY = flags.DEFINE_enum(
     "strategy", "auto", STRATEGIES, "Of tf.distribute; auto: multiworker where TF_CONFIG is set, "
     "mirrored where there are several GPUs, else one."

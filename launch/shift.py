@@ -16,7 +16,7 @@ import console
 import data_flags
 from absl import app, flags
 
-from bayes_by_hypernet import training
+from bayes_by_hypernet import files, training
 from bayes_by_hypernet.data import corruptions
 from bayes_by_hypernet.paper import figures, shift, tables
 
@@ -45,7 +45,7 @@ def show(records):
     for measure in tables.BY_FAMILY:
         print(f"\n{tables.format_table(*tables.shift_families_table(labels, records, measure))}")
     numbers = path.with_suffix(".csv")
-    numbers.write_text(tables.shift_csv(labels, records))
+    files.write_text(numbers, tables.shift_csv(labels, records))
     print(f"\nNumbers: {numbers}", *(f"Figure: {drawn}" for drawn in paths), sep="\n", flush=True)
 
 
@@ -53,21 +53,22 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
     console.start_logging()
+    with console.ending("The same command goes on with the families that are left."):
+        measure()
+
+
+def measure():
+    """Measures, prints and draws; ends the process with what failed."""
     records, failures = {}, []
-    try:
-        given = {flag.name: flag.value for flag in _SETTINGS if flag.value is not None}
-        if "families" in given:
-            given["families"] = tuple(given["families"])
-        asked = shift.Shift(**given)
-        for run in RUN.value:
-            try:
-                records[run] = shift.shift_run(run, asked, data_flags.load, OVERWRITE.value)
-            except (ValueError, OSError, *training.ERRORS) as error:
-                failures.append(f"{run}: {type(error).__name__}: {error}")
-    except ValueError as error:
-        sys.exit(f"ValueError: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Interrupted. The same command goes on with the families that are left.")
+    given = {flag.name: flag.value for flag in _SETTINGS if flag.value is not None}
+    if "families" in given:
+        given["families"] = tuple(given["families"])
+    asked = shift.Shift(**given)
+    for run in RUN.value:
+        try:
+            records[run] = shift.shift_run(run, asked, data_flags.load, OVERWRITE.value)
+        except (ValueError, OSError, *training.ERRORS) as error:
+            failures.append(f"{run}: {type(error).__name__}: {error}")
     if records:
         show(records)
     sys.exit("\n".join(failures) or None)

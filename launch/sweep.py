@@ -11,9 +11,9 @@ Of flagfiles with the same configuration only the first is run. A failed run doe
 
 import glob
 import pathlib
-import signal
 import sys
 
+import console
 import data_flags
 import run_flags
 import sweep_run
@@ -41,28 +41,32 @@ def main(argv):
     if misplaced:
         raise app.UsageError(f"Flags of the runs must follow `--`. Received before it: {misplaced}")
     tf.config.set_visible_devices([], "GPU")  # its memory is the runs'
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Control-C
+    with console.ending("Rerun the command to resume the sweep.") as stop:
+        sweep(argv[1:], stop)
+
+
+def sweep(extra, stop):
+    """Runs what the flags say, and prints the table of the runs also where it is stopped."""
     pathlib.Path(ROOT.value).mkdir(parents=True, exist_ok=True)
     paths = [p for pattern in FLAGFILES.value for p in sorted(glob.glob(pattern)) or [pattern]]
-    shared = (argv[1:], LAUNCHER.value, ROOT.value, RESULTS.value)
+    if console.GRACE_SECONDS.value is not None:
+        extra = [*extra, f"--grace_seconds={console.GRACE_SECONDS.value}"]
+    shared = (extra, LAUNCHER.value, ROOT.value, RESULTS.value)
     runs = [sweep_run.Run(path, seed, *shared) for seed in SEEDS.value for path in paths]
     kept = find_runs(RESULTS.value) if RESULTS.value else {}
     earlier = {path.parent.name: RunConfig.from_flat(flat) for path, flat in kept.items()}
-    message = None
     try:
         for number, run in enumerate(runs, start=1):
             print(f"[{number}/{len(runs)}] {run.name}", flush=True)
-            run.carry_out(earlier)
+            run.carry_out(earlier, stop)
             minutes, error = run.numbers
             print(f"  {run.state}" + (f", {minutes} min, error {error} %" if error else ""))
-    except KeyboardInterrupt:
-        message = "Interrupted. Rerun the command to resume the sweep."
+    finally:
+        rows = [[run.name, run.state, *run.numbers] for run in runs]
+        print(f"\n{format_table(['Run', 'State', 'Minutes', 'Error [%]'], rows)}", flush=True)
     failed = [run.name for run in runs if run.state == "failed"]
-    if failed and not message:
-        message = f"{len(failed)} failed: {', '.join(failed)}. The same command tries them again."
-    rows = [[run.name, run.state, *run.numbers] for run in runs]
-    print(f"\n{format_table(['Run', 'State', 'Minutes', 'Error [%]'], rows)}", flush=True)
-    sys.exit(message)
+    if failed:
+        sys.exit(f"{len(failed)} failed: {', '.join(failed)}. The same command tries them again.")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 import dataclasses
 import pathlib
-import shutil
-import signal
 import subprocess
 import sys
 
@@ -12,6 +10,7 @@ import run_flags
 from absl import flags
 from absl.testing import flagsaver
 
+from bayes_by_hypernet import files
 from bayes_by_hypernet.paper import configuration, networks
 from bayes_by_hypernet.paper.run_directory import RESULTS_FILE, RunDirectory
 
@@ -69,30 +68,42 @@ class Run:
             self.numbers = (f"{minutes:.1f}", f"{error:.2f}")
             if self.results:
                 target = pathlib.Path(self.results) / config.protocol / self.name
-                target.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.workdir / RESULTS_FILE, target / RESULTS_FILE)
+                with files.writing(target):
+                    target.mkdir(parents=True, exist_ok=True)
+                contents = (self.workdir / RESULTS_FILE).read_bytes()
+                files.write_bytes(target / RESULTS_FILE, contents)
         return bool(results)
 
-    def train(self):
-        """Trains in another process and returns its exit status; Control-C lets it save first."""
+    def train(self, stop):
+        """Trains in another process and returns its exit status; a signal lets it save first.
+
+        Args:
+            stop: `StopRequests`.
+        """
         command = [sys.executable, self.launcher, *self.arguments]
         # In a session of its own, so that the terminal's Control-C reaches it once: from here.
         options = {"stdin": subprocess.DEVNULL, "start_new_session": True}
         with open(self.log, "ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, **options)
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            self.state = "interrupted"
-            print("  Stopping: the run saves what it has. Control-C again ends it at once.")
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            raise
-        finally:
-            process.kill()  # no effect on one that has ended: all but those interrupted twice
+        with stop.at_once(process.kill):
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                self.state = "interrupted"
+                print("  Stopping: the run saves what it has. A second signal ends it at once.")
+                process.terminate()  # not SIGINT, which a shell's background jobs ignore
+                process.wait()
+                raise
+            finally:
+                process.kill()  # no effect on one that has ended
 
-    def carry_out(self, earlier):
-        """Brings the run to its end; `earlier` holds the configurations before it, by name."""
+    def carry_out(self, earlier, stop):
+        """Brings the run to its end.
+
+        Args:
+            earlier: Dict, the configurations before it, by name.
+            stop: `StopRequests`.
+        """
         try:
             config = self.configuration()
             for name, other in earlier.items():
@@ -104,7 +115,7 @@ class Run:
                 self.state = "finished before"
                 return
             print(f"  running, output in {self.log}", flush=True)
-            status = self.train()
+            status = self.train(stop)
             self.state = "done" if status == 0 and self.is_finished(config) else "failed"
             if self.state == "failed":
                 last = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]

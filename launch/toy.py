@@ -30,6 +30,7 @@ NUM_SAMPLES = flags.DEFINE_integer(
 )
 WORKDIR = flags.DEFINE_string("workdir", "runs/toy", "Folder of the results.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Run also what was run before.")
+WAIT = flags.DEFINE_bool("wait", False, "Wait where another process writes to --workdir.")
 
 
 def main(argv):
@@ -38,15 +39,11 @@ def main(argv):
     console.start_logging()
     names = toy.METHODS if METHOD.value == "all" else [METHOD.value]
     settings = (STEPS.value, SEED.value, NUM_SAMPLES.value)
-    try:
+    with console.ending("Rerun the command to resume with the interrupted method."):
         results, errors = toy_regression.run_all(
-            WORKDIR.value, names, *settings, overwrite=OVERWRITE.value
+            WORKDIR.value, names, *settings, overwrite=OVERWRITE.value, wait=WAIT.value
         )
         figure = toy.toy_regression(WORKDIR.value)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Interrupted. Rerun the command to resume with the interrupted method.")
     shown = [
         (methods.get(name).label, results.numbers[name])
         for name in toy.METHODS

@@ -3,14 +3,13 @@
 import functools
 import logging
 import pathlib
-import sys
 
 import console
 import data_flags
 import run_flags
 from absl import app
 
-from bayes_by_hypernet import training
+from bayes_by_hypernet import files, training
 from bayes_by_hypernet.paper import configuration, experiment, figures, tables
 
 logger = logging.getLogger("bayes_by_hypernet")
@@ -26,35 +25,50 @@ def main(argv, network):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
     console.start_logging()
-    try:
-        strategy = training.make_strategy(run_flags.STRATEGY.value)
-        config, reason = configuration.resolve(
-            network, **run_flags.settings(), **data_flags.data_dirs()
-        )
-        _say_what_runs(config, reason)
-        load_data = functools.cache(lambda: data_flags.load(config))
-        workdir = run_flags.WORKDIR.value or run_flags.default_workdir(config)
-        results = experiment.run(
-            config,
-            load_data,
-            workdir,
-            strategy,
-            run_flags.OVERWRITE.value,
-            run_flags.STEPS_PER_CALL.value,
-            run_flags.CHECKPOINT_MINUTES.value,
-            fallback_reason=reason,
-        )
-    except (ValueError, OSError, *training.ERRORS) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Interrupted. Rerun the command to resume.")
+    with console.ending() as stop:
+        _run(network, stop)
+
+
+def _run(network, stop):
+    strategy = training.make_strategy(run_flags.STRATEGY.value)
+    config, reason = configuration.resolve(
+        network, **run_flags.settings(), **data_flags.data_dirs()
+    )
+    _say_what_runs(config, reason)
+    load_data = functools.cache(lambda: data_flags.load(config))
+    workdir = run_flags.WORKDIR.value or run_flags.default_workdir(config)
+    results = experiment.run(
+        config,
+        load_data,
+        workdir,
+        strategy,
+        run_flags.OVERWRITE.value,
+        run_flags.STEPS_PER_CALL.value,
+        run_flags.CHECKPOINT_MINUTES.value,
+        reason,
+        run_flags.WAIT.value,
+        stop,
+    )
     if results:
         print(tables.run_summary(results))
-        logger.info("Figure: %s", figures.entropy_cdf(workdir))
-        # Of a finished run neither is the figure drawn again nor are the data loaded for it.
-        if not pathlib.Path(workdir, "figures", "examples.png").exists():
-            logger.info("Figure: %s", figures.extreme_examples(workdir, load_data()))
+        _draw(workdir, load_data)
         logger.info("In a notebook: bayes_by_hypernet.load(%r)", workdir)
+
+
+def _draw(workdir, load_data):
+    """Draws the figures that are not there; what cannot be drawn is told and fails nothing."""
+    drawings = {
+        "entropy_cdf": lambda: figures.entropy_cdf(workdir),
+        # Of a finished run the data are not loaded for a figure that is there.
+        "examples": lambda: figures.extreme_examples(workdir, load_data()),
+    }
+    for name, draw in drawings.items():
+        path = pathlib.Path(workdir, "figures", f"{name}.png")
+        try:
+            there = path.exists() and path.stat().st_size
+            logger.info("Figure: %s", path if there else draw())
+        except (FileNotFoundError, files.StorageError, files.DamagedFileError) as error:
+            logger.warning("The figure %s is not drawn: %s", path, error)
 
 
 def _say_what_runs(config, reason):

@@ -5,10 +5,8 @@ import logging
 import os
 import pathlib
 import tempfile
-import zipfile
 
-import numpy as np
-
+from bayes_by_hypernet import files
 from bayes_by_hypernet.cache import ENVIRONMENT_VARIABLE, cache_dir
 
 logger = logging.getLogger(__name__)
@@ -21,16 +19,10 @@ def save_arrays(path, arrays):
     that they are made again next time.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=".npz")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
+        with files.writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_arrays(path, arrays)
+    except files.StorageError as error:
         logger.warning(
             "Could not write the cache file %s (%s); the data will be made again next time. "
             "Set %s to a folder that can be written.",
@@ -45,13 +37,12 @@ def load_arrays(path):
 
     The zip format holds a checksum of each array, so truncation and flipped bits are both found.
     """
-    if not path.exists():
-        return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        logger.warning("The cache file %s is damaged (%s); making it again.", path, error)
+        return files.read_arrays(path)
+    except FileNotFoundError:
+        return None
+    except files.DamagedFileError as error:
+        logger.warning("%s Making it again.", error)
         return None
 
 

@@ -6,6 +6,7 @@ so test error on it measures less than on handwriting.
 """
 
 import concurrent.futures
+import contextlib
 import functools
 import logging
 import os
@@ -110,7 +111,7 @@ def _render(sizes, seed):
     bases = {alphabet: glyphs.render_glyphs(alphabet) for alphabet in set(alphabets.values())}
     arrays = {}
     with (
-        concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        _pool() as pool,
         tqdm.tqdm(total=sum(sizes.values()), unit=" images", desc="Rendering", leave=False) as bar,
     ):
         for split, size in sizes.items():
@@ -126,6 +127,16 @@ def _render(sizes, seed):
             arrays[f"{split}_images"] = np.concatenate(images)
             arrays[f"{split}_labels"] = labels.astype(np.int64)
     return arrays
+
+
+@contextlib.contextmanager
+def _pool():
+    """Yields a pool of threads; one that is interrupted draws nothing more."""
+    pool = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _draw(base, seed, labels):

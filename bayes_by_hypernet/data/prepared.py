@@ -9,6 +9,7 @@ import pathlib
 
 import numpy as np
 
+from bayes_by_hypernet.cache import cache_dir
 from bayes_by_hypernet.data import network
 from bayes_by_hypernet.data.examples import Examples
 
@@ -16,9 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 def data_folder(data_dir=None):
-    """Returns the folder of prepared sets: `data_dir`, `$TFDS_DATA_DIR` or TFDS's own default."""
+    """Returns the folder of prepared sets: `data_dir`, `$TFDS_DATA_DIR` or TFDS's own default.
+
+    Without a home folder, in which that is, it is one in the cache folder.
+    """
     folder = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(folder).expanduser()
+    try:
+        return pathlib.Path(folder).expanduser()
+    except RuntimeError:
+        return cache_dir() / "tensorflow_datasets"
 
 
 def is_prepared(directory, splits):

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import json
+import logging
 import pathlib
 from typing import ClassVar
 
@@ -10,11 +11,13 @@ import keras
 import tensorflow as tf
 import tqdm
 
-from bayes_by_hypernet import attacks, metrics, perturbations, randomness
+from bayes_by_hypernet import attacks, files, metrics, perturbations, randomness
 from bayes_by_hypernet.paper import protocols, schema
 from bayes_by_hypernet.paper.posterior import load
-from bayes_by_hypernet.paper.run_directory import RESULTS_FILE, write_json
+from bayes_by_hypernet.paper.run_directory import RESULTS_FILE
 from bayes_by_hypernet.prediction import Predictor, kept, sufficient_samples
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,16 +218,31 @@ def attack_run(directory, attack, load_data, overwrite=False):
         OSError, CheckpointError: If the folder holds no finished run, or its posterior is damaged.
     """
     directory = pathlib.Path(directory)
-    results = schema.read(directory / RESULTS_FILE)
+    results = schema.read_results(directory / RESULTS_FILE)
     settings = json.loads(json.dumps({**attack.settings, "run": results}))  # as in a file
     path = directory / f"{attack.record_name}.json"
-    record = json.loads(path.read_text()) if path.exists() and not overwrite else {}
-    if settings.items() <= record.items():
+    record = None if overwrite else read_record(path)
+    if record and settings.items() <= record.items():
         return record
     keras.utils.clear_session()  # frees the posterior of the run before
     posterior = load(directory)
     test = load_data(posterior.config, results["data_fingerprint"]).test
     points = attack.curve(posterior, test)
     points = list(tqdm.tqdm(points, str(directory), len(attack.epsilons), unit="epsilon"))
-    write_json(path, record := {**settings, "points": points})
+    record = {"schema_version": schema.SCHEMA_VERSION, **settings, "points": points}
+    keep(path, record)
     return record
+
+
+def read_record(path) -> dict | None:
+    """Returns what `attack_run` wrote; None where there is none, or it is damaged."""
+    names = {"attack": str, "epsilons": list, "num_images": int, "num_samples": int}
+    return schema.read_record(path, {**names, "run": dict, "points": list})
+
+
+def keep(path, record):
+    """Writes a record into a run's folder; one that can't be written is only warned of."""
+    try:
+        files.write_json(path, record)
+    except files.StorageError as error:
+        logger.warning("The numbers are not kept: %s", error)

@@ -7,7 +7,7 @@ import pathlib
 
 import tensorflow as tf
 
-from bayes_by_hypernet import data
+from bayes_by_hypernet import data, files
 from bayes_by_hypernet.data.pipeline import PIPELINES
 from bayes_by_hypernet.paper import methods, networks, protocols, schema
 
@@ -195,10 +195,20 @@ def read_config(directory: str | os.PathLike) -> RunConfig | None:
     """Returns the `RunConfig` of a run directory, or None where it holds no run.
 
     Raises:
+        DamagedFileError: If its file holds no configuration.
         SchemaError: If a later version of the package wrote it.
     """
     path = pathlib.Path(directory) / CONFIG_FILE
-    return RunConfig.from_flat(schema.read(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    contents = schema.read(path)
+    advice = "The command that made the run makes it again; its flags are in run.flags."
+    try:
+        return RunConfig.from_flat(contents)
+    except KeyError as error:
+        raise files.damaged(path, f"it lacks {error}", advice) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise files.damaged(path, error, advice) from error
 
 
 def default_protocol(dataset: str) -> str:

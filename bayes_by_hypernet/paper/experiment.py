@@ -1,5 +1,6 @@
 """One run: data, method, training, measures, export, from a configuration to `results.json`."""
 
+import contextlib
 import functools
 import logging
 
@@ -8,16 +9,17 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from bayes_by_hypernet import environment, metrics, randomness
+from bayes_by_hypernet import environment, files, metrics, randomness
 from bayes_by_hypernet.data import Examples
 from bayes_by_hypernet.export import export
 from bayes_by_hypernet.paper import measures, protocols
-from bayes_by_hypernet.paper.posterior import Posterior
-from bayes_by_hypernet.paper.run_directory import RunDirectory
+from bayes_by_hypernet.paper.posterior import Posterior, load
+from bayes_by_hypernet.paper.run_directory import SAVED_MODEL, RunDirectory
 from bayes_by_hypernet.paper.schema import SCHEMA_VERSION
 from bayes_by_hypernet.posteriors.samplers import as_sampler
 from bayes_by_hypernet.prediction import Predictor, sufficient_samples
 from bayes_by_hypernet.training import (
+    CheckpointError,
     FusedAdam,
     NonFiniteLossError,
     TrainConfig,
@@ -26,6 +28,7 @@ from bayes_by_hypernet.training import (
     wait_for_all,
 )
 from bayes_by_hypernet.training.checkpoints import has_failed, mark_failed
+from bayes_by_hypernet.training.progress import read_history
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +44,10 @@ def run(
     steps_per_call=10,
     checkpoint_minutes=5.0,
     fallback_reason=None,
+    wait=False,
+    stop=None,
 ):
-    """Runs, resumes, or only reads a finished run.
+    """Runs, resumes, or only reads a finished run; what a finished one lost is made again.
 
     Args:
         config: `RunConfig`.
@@ -54,6 +59,8 @@ def run(
         steps_per_call: Training steps of one call into TensorFlow.
         checkpoint_minutes: At most one checkpoint in this many minutes, besides the last.
         fallback_reason: The sentence to record where these are not the data that were hoped for.
+        wait: Whether to wait for another process that writes to the run directory.
+        stop: `StopRequests`, or None.
 
     Returns:
         The contents of `results.json`; None on workers other than the chief.
@@ -61,14 +68,37 @@ def run(
     Raises:
         RunDirectoryError: If the directory belongs to another configuration or can't be written.
         SchemaError: If a later version of the package wrote the run.
+        LockedError: If another process writes to the run directory.
+        StorageError: If there is no room for a file, or it can't be written.
         NonFiniteLossError: If the loss becomes NaN or infinite.
+        Stopped: If `stop` has a request; what was trained is saved.
     """
     strategy = strategy or tf.distribute.get_strategy()
     chief = is_chief(strategy)
     directory = RunDirectory(workdir, config, overwrite, writer=chief)
-    if directory.results:
-        logger.info("The run in %s is complete; these are its results.", directory.path)
-        return directory.results
+    if not directory.results:
+        with directory.lock(wait):
+            if not directory.results:  # after waiting there may be some
+                settings = (steps_per_call, checkpoint_minutes, fallback_reason, stop)
+                return _run(directory, config, load_data, strategy, *settings)
+    logger.info("The run in %s is complete; these are its results.", directory.path)
+    if chief:
+        _mend(directory, config, load_data, wait)
+    return directory.results
+
+
+def _run(
+    directory,
+    config,
+    load_data,
+    strategy,
+    steps_per_call,
+    checkpoint_minutes,
+    fallback_reason,
+    stop,
+):
+    """Brings a run to its end; returns its results, None on workers other than the chief."""
+    chief = is_chief(strategy)
     dataset = load_data()
     fingerprint = dataset.fingerprint()
     directory.initialize(fingerprint)
@@ -76,14 +106,11 @@ def run(
         keras.utils.set_random_seed(config.seed)
         method = config.make_method()
     description = fit(
-        method, config, dataset, directory.path, strategy, steps_per_call, checkpoint_minutes
+        method, config, dataset, directory.path, strategy, steps_per_call, checkpoint_minutes, stop
     )
     if chief:
         measured = _measure(method, dataset, config, directory)
-        logger.info("Exporting the SavedModel.")
-        pipeline = config.pipeline
-        path = directory.path / "saved_model"
-        export(Posterior(method, config), path, pipeline.served_range, pipeline)
+        _export(Posterior(method, config), directory)
         results = {
             "schema_version": SCHEMA_VERSION,
             **config.flat(),
@@ -100,7 +127,45 @@ def run(
     return directory.results if chief else None
 
 
-def fit(method, config, dataset, directory, strategy, steps_per_call, checkpoint_minutes):
+def _mend(directory, config, load_data, wait):
+    """Makes again, from the checkpoint, what is missing or damaged of a finished run."""
+    for path in sorted(directory.path.glob("history*.jsonl")):
+        read_history(path)  # warns
+    lost = directory.lost()
+    if not lost:
+        return
+    try:
+        posterior = load(directory.path)
+        logger.warning(
+            "Made again from the checkpoint, since it can't be read: %s.", ", ".join(lost)
+        )
+        with directory.lock(wait):
+            if lost != [SAVED_MODEL]:
+                dataset = load_data()
+                directory.check_data(dataset.fingerprint())
+                _keep_predictions(posterior.method, dataset, config, directory)
+            if SAVED_MODEL in lost:
+                _export(posterior, directory)
+    except (FileNotFoundError, CheckpointError, files.StorageError) as error:
+        logger.warning("%s can't be made again: %s", ", ".join(lost), error)
+
+
+def _export(posterior, directory):
+    logger.info("Exporting the SavedModel.")
+    pipeline = posterior.config.pipeline
+    export(posterior, directory.path / SAVED_MODEL, pipeline.served_range, pipeline)
+
+
+def fit(
+    method,
+    config,
+    dataset,
+    directory,
+    strategy,
+    steps_per_call,
+    checkpoint_minutes,
+    stop=None,
+):
     """Fits a method, member by member where it is an ensemble.
 
     A member whose loss becomes NaN or infinite is left out of `method`, and noted for later.
@@ -127,7 +192,8 @@ def fit(method, config, dataset, directory, strategy, steps_per_call, checkpoint
         announce = None if announced else functools.partial(_announce, num_fits=num_members - i)
         announced = announced or int(trainer.step.numpy()) < trainer.total_steps
         try:
-            history = trainer.run(_validation(member, dataset, config), announce)
+            with stop.deferred() if stop else contextlib.nullcontext():
+                history = trainer.run(_validation(member, dataset, config), announce, stop)
         except NonFiniteLossError as error:
             if len(method.members) == 1:
                 raise
@@ -138,7 +204,7 @@ def fit(method, config, dataset, directory, strategy, steps_per_call, checkpoint
         with strategy.scope():
             trainer.optimizer.release()  # what follows needs memory of its own
         seconds += float(trainer.train_seconds.numpy())
-        times += [epoch["ms_per_step"] for epoch in history if epoch["ms_per_step"] is not None]
+        times += [epoch["ms_per_step"] for epoch in history if epoch.get("ms_per_step")]
     return {
         "train_seconds": round(seconds, 1),
         "ms_per_step": round(float(np.median(times)), 2) if times else None,
@@ -216,9 +282,7 @@ def _num_samples(method, config):
 
 def _measure(method, dataset, config, directory):
     """Predicts, keeps the predictions and the curves, and returns all measures by name."""
-    predictions, labels = predict(method, dataset, config), dataset.test.labels
-    directory.write_predictions(*predictions, labels)
-    directory.write_curves(curves(*predictions, labels))
+    predictions, labels = _keep_predictions(method, dataset, config, directory)
     validation = predict_validation(method, dataset, config)
     validation_labels = None if validation is None else dataset.validation.labels
     return {
@@ -226,6 +290,14 @@ def _measure(method, dataset, config, directory):
         **measures.further(*predictions, labels, _num_samples(method, config)),
         **measures.tempered(validation, validation_labels, predictions[0], labels),
     }
+
+
+def _keep_predictions(method, dataset, config, directory):
+    """Predicts, and keeps predictions and curves; returns predictions and labels."""
+    predictions, labels = predict(method, dataset, config), dataset.test.labels
+    directory.write_predictions(*predictions, labels)
+    directory.write_curves(curves(*predictions, labels))
+    return predictions, labels
 
 
 def evaluate(test, outliers, labels):

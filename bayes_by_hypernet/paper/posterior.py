@@ -5,13 +5,14 @@ import pathlib
 
 import tensorflow as tf
 
-from bayes_by_hypernet import randomness
+from bayes_by_hypernet import files, randomness
 from bayes_by_hypernet.likelihoods import GaussianPrediction, Prediction
 from bayes_by_hypernet.paper.configuration import CONFIG_FILE, read_config
 from bayes_by_hypernet.prediction import predict
 from bayes_by_hypernet.training.checkpoints import (
     CheckpointError,
     checkpoint_directory,
+    find_checkpoints,
     has_failed,
     restore,
     trackable,
@@ -37,6 +38,7 @@ def load(run_directory: str | os.PathLike) -> "Posterior":
     Raises:
         FileNotFoundError: If the folder holds no run, or a run without a checkpoint.
         CheckpointError: If none of its checkpoints can be read.
+        DamagedFileError: If its configuration cannot be read.
         SchemaError: If a later version of the package wrote the run.
     """
     directory = pathlib.Path(run_directory)
@@ -63,13 +65,17 @@ def load(run_directory: str | os.PathLike) -> "Posterior":
 def _restore(member, run_directory, name):
     """Restores a member from its newest readable checkpoint; False if it has none that counts."""
     directory = checkpoint_directory(run_directory, name)
-    state = tf.train.get_checkpoint_state(str(directory))
-    if state is None or has_failed(run_directory, name):
+    files.require_folder(checkpoint_directory(run_directory))
+    paths = find_checkpoints(directory)
+    if not paths or has_failed(run_directory, name):
         return False
     checkpoint = tf.train.Checkpoint(method=trackable(member))
-    if any(restore(checkpoint, path) for path in reversed(state.all_model_checkpoint_paths)):
+    if any(restore(checkpoint, path) for path in reversed(paths)):
         return True
-    raise CheckpointError(f"None of the checkpoints in {os.fspath(directory)!r} can be read.")
+    raise CheckpointError(
+        f"None of the checkpoints in {os.fspath(directory)!r} can be read. Train the run "
+        "again, with --overwrite."
+    )
 
 
 class Posterior:

@@ -1,20 +1,40 @@
 """The folder of a run: its owner, its files, atomic writes."""
 
-import json
+import contextlib
+import functools
+import logging
 import os
 import pathlib
-import shutil
 import tempfile
 
-import numpy as np
-
+from bayes_by_hypernet import files
 from bayes_by_hypernet.paper import schema
 from bayes_by_hypernet.paper.configuration import CONFIG_FILE, read_config
+from bayes_by_hypernet.paper.run_lock import RunLock
+
+logger = logging.getLogger(__name__)
 
 RESULTS_FILE = "results.json"
 FLAGS_FILE = "run.flags"
 PREDICTIONS_FILE = "predictions.npz"
 CURVES_FILE = "curves.json"
+SAVED_MODEL = "saved_model"
+FILES = (RESULTS_FILE, CONFIG_FILE, FLAGS_FILE, PREDICTIONS_FILE, CURVES_FILE)
+FOLDERS = ("checkpoints", "tensorboard", SAVED_MODEL, "figures")
+PREDICTIONS = (
+    "test_mean",
+    "test_mutual_information",
+    "test_labels",
+    "outlier_mean",
+    "outlier_mutual_information",
+)
+CURVES = (
+    "test_entropy_cdf",
+    "outlier_entropy_cdf",
+    "calibration_counts",
+    "calibration_confidence",
+    "calibration_accuracy",
+)
 
 
 class RunDirectoryError(ValueError):
@@ -33,7 +53,9 @@ class RunDirectory:
         writer: Whether this process writes; the other workers of a distributed run only read.
 
     Raises:
-        RunDirectoryError: If the folder belongs to another configuration or cannot be written.
+        RunDirectoryError: If the folder belongs to another configuration or cannot be written. That
+            of a finished run need not be.
+        StorageError: If a folder lies in the place of a file, or a file in that of a folder.
         SchemaError: If a later version of the package wrote the run.
     """
 
@@ -42,10 +64,15 @@ class RunDirectory:
         self.config = config
         self._overwrite = overwrite
         self._writer = writer
-        if writer:
-            self._check_writable()
         if not overwrite:
+            self._check_kinds()
             self._check_owner()
+        if writer and not self.results:
+            self._check_writable()
+
+    def lock(self, wait=False):
+        """Returns the `RunLock` of the folder; for a worker that only reads, no lock."""
+        return RunLock(self.path, wait) if self._writer else contextlib.nullcontext()
 
     def initialize(self, fingerprint):
         """Enters configuration and data, after deleting another run's files with `overwrite`.
@@ -56,10 +83,12 @@ class RunDirectory:
         Raises:
             RunDirectoryError: If the run that is here was trained on other data.
         """
+        if self._writer:
+            files.remove_partial(self.path)
         if self._overwrite and self._writer:
             self._clear()
         elif not self._overwrite:
-            self._check_data(fingerprint)
+            self.check_data(fingerprint)
         self._overwrite = False
         if self._writer:
             contents = {
@@ -67,8 +96,8 @@ class RunDirectory:
                 **self.config.flat(),
                 "data_fingerprint": fingerprint,
             }
-            write_json(self.path / CONFIG_FILE, contents)
-            (self.path / FLAGS_FILE).write_text(flag_lines(self.config))
+            files.write_json(self.path / CONFIG_FILE, contents)
+            files.write_text(self.path / FLAGS_FILE, flag_lines(self.config))
 
     @property
     def results(self):
@@ -76,26 +105,65 @@ class RunDirectory:
         path = self.path / RESULTS_FILE
         if self._overwrite or not path.exists():
             return None
-        results = schema.read(path)
+        try:
+            results = schema.read_results(path)
+        except files.DamagedFileError as error:
+            if self._writer:
+                logger.warning("%s", error)
+            return None
         return results if results["complete"] else None
 
+    def lost(self):
+        """Returns the names of the files of predictions and the export that can't be read."""
+        readers = {
+            PREDICTIONS_FILE: functools.partial(files.read_arrays, names=PREDICTIONS),
+            CURVES_FILE: read_curves,
+            SAVED_MODEL: _check_saved_model,
+        }
+        lost = []
+        for name, read in readers.items():
+            try:
+                read(self.path / name)
+            except FileNotFoundError:
+                lost.append(name)
+            except files.DamagedFileError as error:
+                logger.warning("%s", error)
+                lost.append(name)
+        return lost
+
     def write_results(self, results):
-        write_json(self.path / RESULTS_FILE, results)
+        files.write_json(self.path / RESULTS_FILE, results)
 
     def write_predictions(self, test, outliers, labels):
         """Keeps mean probabilities, mutual information and labels of every image."""
-        np.savez_compressed(
-            self.path / PREDICTIONS_FILE,
-            test_mean=test.mean,
-            test_mutual_information=test.mutual_information,
-            test_labels=labels,
-            outlier_mean=outliers.mean,
-            outlier_mutual_information=outliers.mutual_information,
+        values = (
+            test.mean,
+            test.mutual_information,
+            labels,
+            outliers.mean,
+            outliers.mutual_information,
         )
+        arrays = dict(zip(PREDICTIONS, values, strict=True))
+        files.write_arrays(self.path / PREDICTIONS_FILE, arrays, compressed=True)
 
     def write_curves(self, curves):
         """Keeps what figures of a run are drawn from, a few kilobytes."""
-        write_json(self.path / CURVES_FILE, curves)
+        files.write_json(self.path / CURVES_FILE, curves)
+
+    def check_data(self, fingerprint):
+        """Raises RunDirectoryError if the run that is here was trained on other data."""
+        path = self.path / CONFIG_FILE
+        contents = schema.read(path) if path.exists() and not self._config_is_lost else {}
+        there = contents.get("data_fingerprint", fingerprint)
+        if there != fingerprint:
+            self._refuse([f"--data_dir: data with fingerprint {there} there, {fingerprint} now"])
+
+    def _check_kinds(self):
+        for name in FOLDERS:
+            files.require_folder(self.path / name)
+        histories = [path.name for path in self.path.glob("history*.jsonl")]
+        for name in (*FILES, *histories):
+            files.require_file(self.path / name)
 
     def _check_writable(self):
         try:
@@ -109,18 +177,33 @@ class RunDirectory:
             ) from error
 
     def _check_owner(self):
-        there = read_config(self.path)
+        try:
+            there = read_config(self.path)
+        except files.DamagedFileError as error:
+            self._recognise(str(error))
+            return
         if there is not None:
             self._refuse(
                 f"--{name}={_text(then)} there, {_text(now)} now"
                 for name, (now, then) in self.config.differences(there).items()
             )
+        elif any((self.path / "checkpoints").rglob("*.index")):
+            self._recognise(f"There are checkpoints in {os.fspath(self.path)!r}, no {CONFIG_FILE}.")
 
-    def _check_data(self, fingerprint):
-        path = self.path / CONFIG_FILE
-        there = schema.read(path)["data_fingerprint"] if path.exists() else fingerprint
-        if there != fingerprint:
-            self._refuse([f"--data_dir: data with fingerprint {there} there, {fingerprint} now"])
+    def _recognise(self, problem):
+        """Goes on without `config.json` where `run.flags` says that the run is this one."""
+        path = self.path / FLAGS_FILE
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        if text != flag_lines(self.config):
+            raise RunDirectoryError(
+                f"{problem} Neither does {FLAGS_FILE} say that the run is of this command. Pass "
+                "another --workdir, or --overwrite to start again."
+            )
+        self._config_is_lost = True
+        if self._writer:
+            logger.warning("%s By %s it is this run: making it again.", problem, FLAGS_FILE)
+
+    _config_is_lost = False
 
     def _refuse(self, changes):
         changes = "; ".join(changes)
@@ -132,21 +215,35 @@ class RunDirectory:
 
     def _clear(self):
         """Deletes what a run writes, and nothing else that may lie in the folder."""
-        for name in ("checkpoints", "tensorboard", "saved_model", "figures"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (RESULTS_FILE, CONFIG_FILE, FLAGS_FILE, PREDICTIONS_FILE, CURVES_FILE):
-            (self.path / name).unlink(missing_ok=True)
         # Of an ensemble a history for each member; what launchers found out about the posterior.
-        for pattern in ("history*.jsonl", "posterior.json", "adversarial_*.json", "shift.json"):
+        records = ("history*.jsonl", "posterior.json", "adversarial_*.json", "shift.json")
+        for pattern in (*FOLDERS, *FILES, *records):
             for path in self.path.glob(pattern):
-                path.unlink()
+                files.remove(path)
 
 
-def write_json(path, contents):
-    """Writes `contents` so that a reader sees the old file or the new one, never half of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(contents, indent=2) + "\n")
-    os.replace(temporary, path)
+def read_curves(path):
+    """Reads `curves.json`: lists of numbers, None where there is none.
+
+    Raises:
+        FileNotFoundError: If there is no file.
+        DamagedFileError: If it lacks a curve, or one is no list of numbers.
+    """
+    contents = files.read_json(path)
+    for name in CURVES:
+        values = contents.get(name)
+        if not isinstance(values, list) or not values:
+            raise files.damaged(path, f"it lacks {name}", schema.RESULTS_ADVICE)
+        if any(value is not None and type(value) not in (int, float) for value in values):
+            raise files.damaged(path, f"{name} are no numbers", schema.RESULTS_ADVICE)
+    return contents
+
+
+def _check_saved_model(path):
+    """Raises FileNotFoundError or DamagedFileError unless each file of an export has contents."""
+    for name in ("saved_model.pb", "variables/variables.index"):
+        if not (path / name).stat().st_size:
+            raise files.damaged(path / name, "it is empty", schema.RESULTS_ADVICE)
 
 
 def flag_lines(config):

@@ -18,8 +18,9 @@ from bayes_by_hypernet import metrics, randomness
 from bayes_by_hypernet.checks import check_choice, check_integer
 from bayes_by_hypernet.data.corruptions import FAMILIES, NUM_STRENGTHS, corrupt
 from bayes_by_hypernet.paper import protocols, schema
+from bayes_by_hypernet.paper.attacks import keep
 from bayes_by_hypernet.paper.posterior import load
-from bayes_by_hypernet.paper.run_directory import RESULTS_FILE, write_json
+from bayes_by_hypernet.paper.run_directory import RESULTS_FILE
 from bayes_by_hypernet.prediction import Predictor, sufficient_samples
 
 RECORD_FILE = "shift.json"  # in a run's folder
@@ -123,9 +124,10 @@ def shift_run(directory, shift, load_data, overwrite=False):
         OSError, CheckpointError: If the folder holds no finished run, or its posterior is damaged.
     """
     directory = pathlib.Path(directory)
-    results = schema.read(directory / RESULTS_FILE)
+    results = schema.read_results(directory / RESULTS_FILE)
     path = directory / RECORD_FILE
-    record = _begin({**shift.settings, "run": results}, path, overwrite)
+    settings = {**shift.settings, "run": results}
+    record = _begin(settings, path, overwrite)
     families = record["families"]
     missing = [family for family in shift.families if family not in families]
     if missing:
@@ -147,16 +149,18 @@ def shift_run(directory, shift, load_data, overwrite=False):
                     bar.update()
                 values = list(FAMILIES[family].values)
                 families[family] = {"values": values, "versions": versions, "points": points}
-                write_json(path, record)
+                # Another process may have measured further families.
+                families |= {**_begin(settings, path, False)["families"], **families}
+                keep(path, record)
     return {**record, "families": {family: families[family] for family in shift.families}}
 
 
 def _begin(settings, path, overwrite):
     """Returns the record that is there, without what no longer holds, or an empty one."""
     settings = json.loads(json.dumps(settings))  # as in a file
-    record = schema.read(path) if path.exists() and not overwrite else {}
+    record = None if overwrite else read_record(path)
     empty = {"schema_version": schema.SCHEMA_VERSION, **settings, "clean": None, "families": {}}
-    if not settings.items() <= record.items():
+    if record is None or not settings.items() <= record.items():
         return empty
     families = {
         name: family
@@ -164,6 +168,12 @@ def _begin(settings, path, overwrite):
         if name in FAMILIES and family["values"] == list(FAMILIES[name].values)
     }
     return {**empty, "clean": record["clean"], "families": families}
+
+
+def read_record(path) -> dict | None:
+    """Returns what `shift_run` wrote; None where there is none, or it is damaged."""
+    names = {"num_images": int, "num_samples": int, "seed": int}
+    return schema.read_record(path, {**names, "run": dict, "clean": dict, "families": dict})
 
 
 def curve(record, measure, family=None):

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import json
 import logging
-import os
 import pathlib
 import time
 
@@ -13,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from bayes_by_hypernet import environment, prediction, randomness
+from bayes_by_hypernet import environment, files, prediction, randomness
 from bayes_by_hypernet.data import toy
 from bayes_by_hypernet.paper import methods, protocols
 from bayes_by_hypernet.paper.networks import TOY
-from bayes_by_hypernet.paper.run_directory import write_json
+from bayes_by_hypernet.paper.run_lock import RunLock
 from bayes_by_hypernet.training import FusedAdam, NonFiniteLossError, TrainConfig, Trainer
 
 logger = logging.getLogger(__name__)
@@ -31,6 +30,10 @@ STEPS_PER_CALL = 100
 
 NUMBERS_FILE = "toy.json"
 PREDICTIONS_FILE = "predictions.npz"
+MEASURES = {  # of a method, which tables show
+    *("settings", "train_nll", "train_seconds", "log_likelihood_inside", "log_likelihood_outside"),
+    *("band_inside", "band_outside"),
+}
 GRID = np.linspace(-toy.PLOT_LIMIT, toy.PLOT_LIMIT, 241, dtype=np.float32)[:, np.newaxis]
 
 
@@ -48,13 +51,23 @@ class Results:
 
     def __init__(self, directory):
         self.path = pathlib.Path(directory)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.numbers, self.curves = {}, {}
-        if (self.path / NUMBERS_FILE).exists():
-            self.numbers = json.loads((self.path / NUMBERS_FILE).read_text())
-        if (self.path / PREDICTIONS_FILE).exists():
-            with np.load(self.path / PREDICTIONS_FILE) as arrays:
-                self.curves = dict(arrays)
+        files.require_folder(self.path)
+        with files.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        numbers = self._read(NUMBERS_FILE, files.read_json)
+        self.numbers = {name: found for name, found in numbers.items() if _is_whole(name, found)}
+        self.curves = self._read(PREDICTIONS_FILE, files.read_arrays)
+
+    def _read(self, name, read):
+        """Returns a file's contents; of one that is damaged nothing: it is made again."""
+        files.require_file(self.path / name)
+        try:
+            return read(self.path / name)
+        except FileNotFoundError:
+            return {}
+        except files.DamagedFileError as error:
+            logger.warning("%s", error)
+            return {}
 
     def holds(self, method, settings):
         """Whether a method was run with these settings."""
@@ -66,10 +79,16 @@ class Results:
         """Writes the results of one method in place of any that it had."""
         self.numbers[method] = numbers
         self.curves |= {f"{method}_{name}": values for name, values in curves.items()}
-        temporary = self.path / f"unfinished_{PREDICTIONS_FILE}"
-        np.savez_compressed(temporary, **self.curves)
-        os.replace(temporary, self.path / PREDICTIONS_FILE)
-        write_json(self.path / NUMBERS_FILE, self.numbers)
+        files.write_arrays(self.path / PREDICTIONS_FILE, self.curves, compressed=True)
+        files.write_json(self.path / NUMBERS_FILE, self.numbers)
+
+
+def _is_whole(name, numbers):
+    """Whether these are the numbers that `run` gives of a method; says if not."""
+    whole = isinstance(numbers, dict) and MEASURES <= numbers.keys()
+    if not whole:
+        logger.warning("The numbers of %s in %s are damaged: left out.", name, NUMBERS_FILE)
+    return whole
 
 
 def run_all(
@@ -79,6 +98,7 @@ def run_all(
     seed=protocols.SEED,
     num_samples=protocols.NUM_PREDICTIVE_SAMPLES,
     overwrite=False,
+    wait=False,
 ):
     """Runs methods one after another; a failure stops none of the others.
 
@@ -89,21 +109,34 @@ def run_all(
         seed: Of initialisation, noise and prior samples. The data are the same for every seed.
         num_samples: Posterior samples of every prediction.
         overwrite: Whether to run also what was run with the same settings before.
+        wait: Whether to wait for another process that writes to the folder.
 
     Returns:
         `Results`, and a dict of the errors, by the name of the method that failed.
+
+    Raises:
+        LockedError: If another process writes to the folder.
+        StorageError: If the folder can't be written.
     """
+    settings = {name: make_settings(name, num_steps, seed, num_samples) for name in names}
     results, errors = Results(directory), {}
-    for name in names:
-        settings = make_settings(name, num_steps, seed, num_samples)
-        if results.holds(name, settings) and not overwrite:
-            logger.info("%s was run with these settings before.", name)
-            continue
-        try:
-            results.add(name, *run(name, settings, directory))
-        except Exception as error:  # Whatever it is, the others can do without this method.
-            logger.error("%s failed: %s: %s", name, type(error).__name__, error)
-            errors[name] = error
+    if not overwrite and all(results.holds(name, settings[name]) for name in names):
+        logger.info("%s: run with these settings before.", ", ".join(names))
+        return results, errors
+    with RunLock(directory, wait):
+        files.remove_partial(directory)
+        results = Results(directory)
+        for name in names:
+            if results.holds(name, settings[name]) and not overwrite:
+                logger.info("%s was run with these settings before.", name)
+                continue
+            try:
+                results.add(name, *run(name, settings[name], directory))
+            except files.StorageError:
+                raise
+            except Exception as error:  # Whatever it is, the others can do without this method.
+                logger.error("%s failed: %s: %s", name, type(error).__name__, error)
+                errors[name] = error
     return results, errors
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from bayes_by_hypernet.paper.figures import style
 from bayes_by_hypernet.paper.figures.runs import Run
+from bayes_by_hypernet.paper.run_directory import CURVES_FILE
 
 
 class _Set(NamedTuple):
@@ -49,9 +50,14 @@ def entropy_cdf(run_directory):
 
     Returns:
         Path of the PNG, `figures/entropy_cdf.png` in the folder.
+
+    Raises:
+        FileNotFoundError: If the folder holds no curves.
     """
     run = Run(run_directory)
     results = run.results
+    if run.curves is None:
+        raise FileNotFoundError(f"{run.directory} holds no {CURVES_FILE} that can be read.")
     figure, axes = style.new_figure()
     for kind in _SETS:
         label = f"{kind.title([run])}: AUC {results[kind.auc]:.3f}"

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from bayes_by_hypernet import files
 from bayes_by_hypernet.data import cifar5
 from bayes_by_hypernet.metrics import predictive_entropy
 from bayes_by_hypernet.paper.figures import style
@@ -26,8 +27,9 @@ def extreme_examples(run_directory, dataset):
         Path of the PNG, `figures/examples.png` in the folder.
     """
     run = Run(run_directory)
-    with np.load(run.directory / PREDICTIONS_FILE) as arrays:
-        test, outliers = arrays["test_mean"], arrays["outlier_mean"]
+    names = ("test_mean", "outlier_mean")
+    arrays = files.read_arrays(run.directory / PREDICTIONS_FILE, names)
+    test, outliers = (arrays[name] for name in names)
     names = cifar5.CLASS_NAMES if dataset.name == cifar5.NAME else range(dataset.num_classes)
     sets = [
         (dataset.name, dataset.test.images, test, dataset.test.labels),

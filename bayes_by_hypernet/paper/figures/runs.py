@@ -2,12 +2,16 @@
 
 import dataclasses
 import functools
-import json
+import logging
 import pathlib
 
+from bayes_by_hypernet import files
 from bayes_by_hypernet.paper import methods, schema
 from bayes_by_hypernet.paper.figures import style
-from bayes_by_hypernet.paper.run_directory import CURVES_FILE, RESULTS_FILE
+from bayes_by_hypernet.paper.run_directory import CURVES_FILE, RESULTS_FILE, read_curves
+from bayes_by_hypernet.training.progress import read_history
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(eq=False)
@@ -36,23 +40,31 @@ class Run:
     @functools.cached_property
     def results(self):
         """The contents of `results.json`, which every run holds."""
-        return schema.read(self.directory / RESULTS_FILE)
+        return schema.read_results(self.directory / RESULTS_FILE)
 
     @functools.cached_property
     def curves(self):
-        """What `experiment.curves` said of the predictions, or None where it was not kept."""
-        return self.read(CURVES_FILE)
+        """What `experiment.curves` said of the predictions, or None where it can't be read."""
+        return self._read(CURVES_FILE, read_curves)
 
     @functools.cached_property
     def histories(self):
         """A list of the epochs' dicts for each member; empty where they were not kept."""
         paths = sorted(self.directory.glob("history*.jsonl"))
-        return [list(map(json.loads, path.read_text().splitlines())) for path in paths]
+        return [epochs for epochs in map(read_history, paths) if epochs]
 
     def read(self, name):
-        """Returns the contents of a JSON file of the run, or None where there is none."""
-        path = self.directory / name
-        return json.loads(path.read_text()) if path.exists() else None
+        """Returns the contents of a JSON file of the run, or None where it can't be read."""
+        return self._read(name, schema.read)
+
+    def _read(self, name, read):
+        try:
+            return read(self.directory / name)
+        except FileNotFoundError:
+            return None
+        except files.DamagedFileError as error:
+            logger.warning("%s", error)
+            return None
 
 
 def make_runs(directories, labels=None):

@@ -1,8 +1,11 @@
 """One style for every figure: colours that colour-blind readers tell apart, sizes, files."""
 
+import io
 import pathlib
 
 from matplotlib.figure import Figure
+
+from bayes_by_hypernet import files
 
 # Colours are from Wong (2011); a method carries its name and its own.
 IN_COLOUR, OUTLIER_COLOUR = "#0072B2", "#7F7F7F"  # of the test set and of the outliers
@@ -40,8 +43,10 @@ def save(figure, path):
         Path of the PNG.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (".pdf", ".png"):
-        written = path.with_suffix(suffix)
-        figure.savefig(written, dpi=DPI)
-    return written
+        buffer = io.BytesIO()
+        figure.savefig(buffer, dpi=DPI, format=suffix[1:])
+        files.write_bytes(path.with_suffix(suffix), buffer.getvalue())
+    return path.with_suffix(suffix)

@@ -2,9 +2,9 @@
 
 import base64
 import pathlib
-import shutil
 from typing import NamedTuple
 
+from bayes_by_hypernet import files
 from bayes_by_hypernet.paper import figures, tables
 from bayes_by_hypernet.paper.shift import MEASURES
 
@@ -161,5 +161,5 @@ def _collect(run, name, caption, folder, wide=False):
 def _copy(source, name, caption, folder, wide=False):
     for suffix in (".png", ".pdf"):
         if source.with_suffix(suffix).exists():
-            shutil.copyfile(source.with_suffix(suffix), folder / f"{name}{suffix}")
+            files.write_bytes(folder / f"{name}{suffix}", source.with_suffix(suffix).read_bytes())
     return Illustration(folder / f"{name}.png", caption, wide)

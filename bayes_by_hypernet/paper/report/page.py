@@ -1,11 +1,11 @@
 """Writes the page: sections of tables and figures, filled into `page.html`."""
 
-import json
 import pathlib
 
 import jinja2
 
-from bayes_by_hypernet.paper import figures, methods, tables, toy_regression
+from bayes_by_hypernet import files
+from bayes_by_hypernet.paper import figures, methods, shift, tables, toy_regression
 from bayes_by_hypernet.paper.report import illustrations
 from bayes_by_hypernet.paper.shift import RECORD_FILE
 
@@ -26,7 +26,8 @@ def write_report(found, folder, toys=(), **choice):
     """
     found, folder = tables.in_paper_order(found), pathlib.Path(folder)
     images = folder / "figures"
-    images.mkdir(parents=True, exist_ok=True)
+    with files.writing(images):
+        images.mkdir(parents=True, exist_ok=True)
     paths = list(found)
     labels = [tables.label_of(found[path], path.parent) for path in paths]
     runs = figures.make_runs([path.parent for path in paths], labels)
@@ -52,7 +53,7 @@ def write_report(found, folder, toys=(), **choice):
         undefined=jinja2.StrictUndefined,
     )
     path = folder / "index.html"
-    path.write_text(environment.get_template("page.html").render(contents))
+    files.write_text(path, environment.get_template("page.html").render(contents))
     return path
 
 
@@ -97,14 +98,14 @@ def _shifts(found, folder):
 
 def _posterior(runs):
     """Returns header and rows of the runs whose posterior was examined, or None."""
-    summaries = [(run.label, run.read(tables.POSTERIOR)) for run in runs]
+    summaries = [(run.label, tables.read_posterior(run.directory)) for run in runs]
     summaries = [(label, summary) for label, summary in summaries if summary]
     return tables.posterior_table(summaries) if summaries else None
 
 
 def _toy(directory, number, folder):
     """Returns the figure and the table of one folder of the toy regression."""
-    numbers = json.loads((directory / toy_regression.NUMBERS_FILE).read_text())
+    numbers = toy_regression.Results(directory).numbers
     numbers = [
         (methods.get(name).label, numbers[name]) for name in methods.METHODS if name in numbers
     ]
@@ -123,8 +124,8 @@ def _missing(run):
     makers = {
         "its history and curves (made by the launcher that trains)": run.curves and run.histories,
         "attacks (launch/adversarial.py)": any(run.directory.glob(tables.ATTACKS)),
-        "corrupted test images (launch/shift.py)": run.read(RECORD_FILE),
-        "the posterior's statistics (launch/posterior.py)": run.read(tables.POSTERIOR),
+        "corrupted test images (launch/shift.py)": shift.read_record(run.directory / RECORD_FILE),
+        "the posterior's statistics (launch/posterior.py)": tables.read_posterior(run.directory),
         "example images (made by the launcher that trains)": (
             run.directory / "figures" / "examples.png"
         ).exists(),

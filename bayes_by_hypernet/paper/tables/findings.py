@@ -5,9 +5,10 @@ The numbers of what the paper shows as figures, and of runs that are none of its
 
 import collections
 import json
+import pathlib
 from typing import NamedTuple
 
-from bayes_by_hypernet.paper import attacks
+from bayes_by_hypernet.paper import attacks, schema
 from bayes_by_hypernet.paper.tables.formats import DASH, format_markdown
 from bayes_by_hypernet.paper.tables.runs import in_paper_order, label_of
 
@@ -72,8 +73,11 @@ def find_attacks(found: dict) -> list[Attacked]:
     datasets = list(dict.fromkeys(results["dataset"] for results in found.values()))
     for path, results in found.items():
         for file in sorted(path.parent.glob(ATTACKS)):
-            record = json.loads(file.read_text())
-            settings = {name: v for name, v in record.items() if name not in ("run", "points")}
+            record = attacks.read_record(file)
+            if record is None:
+                continue
+            apart = ("schema_version", "run", "points")
+            settings = {name: v for name, v in record.items() if name not in apart}
             where = (results["dataset"], results["protocol"], file.stem)
             alike[(*where, json.dumps(settings, sort_keys=True))][path.parent] = record
     return [
@@ -143,13 +147,20 @@ def attacks_markdown(found: dict) -> str:
     return "\n\n".join(parts)
 
 
+def read_posterior(directory) -> dict | None:
+    """Returns what launch/posterior.py wrote of a run; None where it did not, or it is damaged."""
+    number = (int, float, type(None))
+    names = {name: number for name, _ in _POSTERIOR.values()}
+    return schema.read_record(pathlib.Path(directory) / POSTERIOR, names)
+
+
 def posterior_markdown(found: dict) -> str:
     """Returns the statistics of all posteriors that were examined as one table in Markdown."""
     summaries = [
-        (label_of(results, path.parent), json.loads((path.parent / POSTERIOR).read_text()))
+        (label_of(results, path.parent), read_posterior(path.parent))
         for path, results in in_paper_order(found).items()
-        if (path.parent / POSTERIOR).exists()
     ]
+    summaries = [(label, summary) for label, summary in summaries if summary]
     return format_markdown(*posterior_table(summaries))
 
 

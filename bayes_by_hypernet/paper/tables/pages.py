@@ -2,6 +2,7 @@
 
 import pathlib
 
+from bayes_by_hypernet import files
 from bayes_by_hypernet.paper.tables.findings import attacks_markdown, posterior_markdown
 from bayes_by_hypernet.paper.tables.flagfiles import (
     flagfile_headers,
@@ -55,8 +56,8 @@ def update_headers(folder, found: dict) -> list:
 
 def _rewrite(path, change, *arguments):
     """Writes `change(text, *arguments)` in place of a file's text; whether that is another one."""
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     after = change(before, *arguments)
     if after != before:
-        path.write_text(after)
+        files.write_text(path, after)
     return after != before

@@ -1,14 +1,18 @@
 """Matches runs to rows of the paper, and averages several runs of a row."""
 
 import json
+import logging
 import pathlib
 import statistics
 from typing import NamedTuple
 
+from bayes_by_hypernet import files
 from bayes_by_hypernet.paper import methods, networks, protocols, schema
 from bayes_by_hypernet.paper.configuration import METHOD_OPTIONS
 from bayes_by_hypernet.paper.run_directory import RESULTS_FILE
 from bayes_by_hypernet.paper.tables.paper import DATA, PAPER_ROWS, PaperRow
+
+logger = logging.getLogger(__name__)
 
 NO_RUN = "no run"  # what a table says of a row without one
 # What tells the rows of one method apart; all else in which a run differs is a deviation.
@@ -87,10 +91,17 @@ class Line(NamedTuple):
 
 
 def find_runs(directory) -> dict[pathlib.Path, dict]:
-    """Returns the results of every complete run below a folder, by path."""
+    """Returns the results of every complete run below a folder, by path.
+
+    Files that are damaged, or of a later version of the package, are left out after a warning.
+    """
     found = {}
     for path in sorted(pathlib.Path(directory).rglob(RESULTS_FILE)):
-        results = schema.read(path)
+        try:
+            results = schema.read_results(path)
+        except (files.DamagedFileError, schema.SchemaError) as error:
+            logger.warning("Left out: %s", error)
+            continue
         if results.get("complete"):
             found[path] = results
     return found
@@ -209,7 +220,12 @@ def read_step_times(path) -> list[dict]:
     its `ms_per_step`.
     """
     path = pathlib.Path(path)
-    return json.loads(path.read_text())["steps"] if path.exists() else []
+    if not path.exists():
+        return []
+    steps = files.read_json(path).get("steps")
+    if not isinstance(steps, list):
+        raise files.damaged(path, "it has no steps", "benchmarks/train_step.py makes it again.")
+    return steps
 
 
 def _is_row(run):

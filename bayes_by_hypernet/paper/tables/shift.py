@@ -7,8 +7,7 @@ import json
 from typing import NamedTuple
 
 from bayes_by_hypernet.data.corruptions import NUM_STRENGTHS
-from bayes_by_hypernet.paper import schema
-from bayes_by_hypernet.paper.shift import MEASURES, RECORD_FILE, curve
+from bayes_by_hypernet.paper.shift import MEASURES, RECORD_FILE, curve, read_record
 from bayes_by_hypernet.paper.tables.formats import format_markdown
 from bayes_by_hypernet.paper.tables.runs import in_paper_order, label_of
 
@@ -59,9 +58,8 @@ def find_shifts(found: dict) -> list[Shifted]:
     """
     alike = collections.defaultdict(dict)
     for path, results in in_paper_order(found).items():
-        file = path.parent / RECORD_FILE
-        if file.exists():
-            record = schema.read(file)
+        record = read_record(path.parent / RECORD_FILE)
+        if record is not None:
             settings = [record[name] for name in ("num_images", "num_samples", "seed")]
             values = {name: family["values"] for name, family in record["families"].items()}
             key = json.dumps([*settings, values], sort_keys=True)
