@@ -32,8 +32,8 @@ import tensorflow as tf
 LAUNCHER = pathlib.Path(__file__).resolve().parents[1] / "launch" / "mnist.py"
 FLAGS = (
     *("--method=bbh", "--architecture=single", "--hidden_units=4,8", "--dataset=embedded"),
-    *("--protocol=demo", "--epochs=3", "--max_train_examples=2000", "--num_predictive_samples=2"),
-    *("--checkpoint_minutes=0", "--steps_per_call=1"),
+    *("--protocol=demo", "--epochs=2", "--max_train_examples=1000", "--num_predictive_samples=2"),
+    *("--checkpoint_minutes=0", "--steps_per_call=1", "--learning_rate=0.001"),
 )
 PATIENCE_SECONDS = 120  # after which a process counts as hanging
 NAMESPACES = ("bbh-host-0", "bbh-host-1")
@@ -152,7 +152,7 @@ class Trials:
 
     def signalled(self, folder, index, number):
         job = self.job(folder)
-        job.wait_for_step(folder, 15)
+        job.wait_for_step(folder, 8)
         started = time.monotonic()
         job.processes[index].send_signal(number)
         return job.ends(started)
@@ -163,7 +163,7 @@ class Trials:
     def cut(self, folder):
         """Cuts the link between the two hosts."""
         job = self.job(folder)
-        job.wait_for_step(folder, 15)
+        job.wait_for_step(folder, 8)
         started = time.monotonic()
         device = ["ip", "netns", "exec", NAMESPACES[1], "ip", "link", "set", "bbh-veth-1"]
         subprocess.run([*device, "down"], check=True)
