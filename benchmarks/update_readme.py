@@ -11,7 +11,8 @@ from bayes_by_hypernet.paper.tables.formats import format_markdown
 
 FOLDER = pathlib.Path(__file__).parent
 README = FOLDER.parent / "README.md"
-PAGES = (README, FOLDER.parent / "docs" / "decisions.md")
+DOCS = FOLDER.parent / "docs"
+PAGES = (README, *(DOCS / f"{name}.md" for name in ("decisions", "scaling", "workers")))
 
 
 def blocks():
