@@ -244,7 +244,12 @@ class Trials:
         """Returns what the JSON file says of one trial."""
         folder = self.folder / name.replace(" ", "_")
         folder.mkdir()
-        entry = {"trial": name, "processes": function(folder), "difference": None}
+        entry = {
+            "trial": name,
+            "hosts": self.hosts,
+            "processes": function(folder),
+            "difference": None,
+        }
         if resumes:
             entry["resumed"] = self.job(folder, "resumed").ends(time.monotonic())
         done = entry.get("resumed", entry["processes"])
@@ -281,6 +286,7 @@ def cells(entry):
     value = entry["difference"]
     return [
         entry["trial"],
+        "two namespaces" if entry["hosts"] else "one machine",
         *(process_cell(end) for end in entry["processes"]),
         "" if done is None else ", ".join(str(end["status"]) for end in done),
         "" if value is None else ("equal" if value == 0 else f"{value:.1e}"),
@@ -298,8 +304,10 @@ def main():
     parser.add_argument("--trials", nargs="*", help="names; default: all")
     parser.add_argument("--port", type=int, default=23400, help="first port that is free")
     parser.add_argument("--hosts", action="store_true", help="in two network namespaces; as root")
-    parser.add_argument("--json", help="also write the table to this file")
+    parser.add_argument("--json", help="also write to this file, which keeps other trials")
     arguments = parser.parse_args()
+    # A shell's background jobs ignore Ctrl-C, and what they start does too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if arguments.hosts:
@@ -311,14 +319,17 @@ def main():
         with open(other_code / package.name / "priors.py", "a") as file:
             file.write("# another version\n")
         trials, entries = Trials(folder, arguments.port, arguments.hosts), []
+        if arguments.json and os.path.exists(arguments.json):  # of other trials
+            entries = json.loads(pathlib.Path(arguments.json).read_text())["trials"]
         for name, (function, resumes) in trials.all().items():
             if not arguments.trials or name in {"unbroken", *arguments.trials}:
-                entries.append(trials.run(name, function, resumes))
-                print(json.dumps(entries[-1]), flush=True)
-    where = "two network namespaces" if arguments.hosts else "one machine"
+                entry = trials.run(name, function, resumes)
+                print(json.dumps(entry), flush=True)
+                place = (name, arguments.hosts)
+                entries = [e for e in entries if (e["trial"], e["hosts"]) != place] + [entry]
     table = measure.show(
-        f"Trials of two workers on {where}: exit status, seconds until the end, last sentence",
-        ["what was done", "chief", "worker 1", "resumed", "parameters against unbroken"],
+        "Trials of two workers: exit status, seconds until the end, and last sentence of each",
+        ["what was done", "on", "chief", "worker 1", "resumed", "parameters against unbroken"],
         map(cells, entries),
     )
     measure.write(arguments.json, [table], trials=entries)

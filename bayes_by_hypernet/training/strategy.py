@@ -1,6 +1,8 @@
 """The distribution strategy of a run."""
 
 import os
+import signal
+import threading
 
 import tensorflow as tf
 
@@ -58,6 +60,9 @@ def _multiworker(text, wait_seconds):
             }
         )
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    if threading.current_thread() is threading.main_thread():
+        # TensorFlow has taken SIGTERM for its own notices of preemption; give it back to Python.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
     register(strategy, workers)
     return strategy
 
