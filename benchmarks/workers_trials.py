@@ -176,7 +176,7 @@ class Trials:
         """Returns a dict, name to (function of a folder, whether the run is resumed after it)."""
         kill, stop = signal.SIGKILL, signal.SIGTERM
         addresses = ["localhost:1", "localhost:2"]
-        code = {"PYTHONPATH": os.fspath(self.folder / "other_code")}
+        code = {"PYTHONPATH": os.fspath(self.folder / "changed_code")}
         trials = {
             "unbroken": (self.unbroken, False),
             "unbroken again": (self.unbroken, False),
@@ -312,11 +312,11 @@ def main():
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if arguments.hosts:
             stack.enter_context(two_hosts())
-        other_code = folder / "other_code"
+        changed_code = folder / "changed_code"
         package = LAUNCHER.parents[1] / "bayes_by_hypernet"
-        subprocess.run(["mkdir", other_code], check=True)
-        subprocess.run(["cp", "-r", package, other_code], check=True)
-        with open(other_code / package.name / "priors.py", "a") as file:
+        subprocess.run(["mkdir", changed_code], check=True)
+        subprocess.run(["cp", "-r", package, changed_code], check=True)
+        with open(changed_code / package.name / "priors.py", "a") as file:
             file.write("# another version\n")
         trials, entries = Trials(folder, arguments.port, arguments.hosts), []
         if arguments.json and os.path.exists(arguments.json):  # of other trials
