@@ -89,7 +89,7 @@ def _index(jobs, task, text):
     job, index = (
         (task.get(name) for name in ("type", "index")) if isinstance(task, dict) else (0, 0)
     )
-    if job not in jobs or not jobs[job]:
+    if not isinstance(job, str) or not jobs.get(job):
         there = " or ".join(repr(job) for job, addresses in jobs.items() if addresses)
         raise _error(f"have {there} as task.type, a job of its cluster", text)
     if type(index) is not int or not 0 <= index < len(jobs[job]):

@@ -91,6 +91,7 @@ class TestTFConfig:
             ('{"cluster": {"chief": ["a:1", "b:1"]}, "task": {}}', "one chief"),
             ('{"cluster": {"worker": ["a:1"]}, "task": {}}', "as task.type"),
             ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief"}}', "as task.type"),
+            ('{"cluster": {"worker": ["a:1"]}, "task": {"type": ["x"]}}', "as task.type"),
             (
                 '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
                 "from 0 to 0 as task.index",
