@@ -189,7 +189,7 @@ class Trials:
                 lambda f: self.refused(f, flags=((), ("--learning_rate=0.01",))),
                 True,
             ),
-            "other data": (
+            "data set that is refused": (
                 lambda f: self.refused(f, flags=((), ("--dataset=embedded_colour",))),
                 False,
             ),
