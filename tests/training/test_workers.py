@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from concurrent import futures
 from pathlib import Path
 
@@ -20,6 +21,12 @@ from bayes_by_hypernet.training import roll_call, stopping, tf_config, workers
 from bayes_by_hypernet.training.checkpoints import Checkpoints
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_ended(monkeypatch):
+    """A worker that nobody asks again would end the process of these tests after a while."""
+    monkeypatch.setattr(workers, "GRACE_SECONDS", 10**6)
 
 
 def free_ports(number):
@@ -235,6 +242,8 @@ class TestWorkers:
         first, second = make_workers(2)
         on_all(lambda w: w.wait(), [first, second])
         hang_up(second)
+        while first._inbox.empty():  # until it has heard of it
+            time.sleep(0.01)
         with pytest.raises(training.WorkersError, match="Another worker has ended"):
             first.gather()
         assert first._failure is None
