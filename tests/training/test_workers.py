@@ -11,7 +11,6 @@ import time
 from concurrent import futures
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -344,11 +343,3 @@ class TestRecipes:
         # JobSet's names: <set>-<job>-<job's index>-<pod's index>.<set>
         [address] = re.findall(r'ADDRESS\n +value: "(.*)"', block)
         assert address == f"{jobset}-{job}-0-%d.{jobset}:2222"
-
-
-def test_a_batch_that_does_not_divide_is_refused_at_once(two_cpu_devices, tmp_path):
-    strategy = tf.distribute.MirroredStrategy(two_cpu_devices)
-    plan = training.TrainConfig(1, 15, 3)
-    examples = type("Examples", (), {"labels": np.zeros(60), "images": None})
-    with pytest.raises(ValueError, match="divisible by the number of replicas, 2"):
-        training.Trainer(None, None, None, examples, plan, tmp_path, strategy)
