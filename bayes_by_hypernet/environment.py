@@ -1,6 +1,8 @@
 """What this process runs on: cores, processor and accelerators, versions of packages."""
 
+import hashlib
 import os
+import pathlib
 import platform
 from importlib import metadata
 
@@ -64,3 +66,13 @@ def versions() -> dict[str, str | None]:
         except metadata.PackageNotFoundError:  # Run from a checkout that is not installed.
             found[package] = None
     return found
+
+
+def code_fingerprint() -> str:
+    """Returns 16 hexadecimal digits that depend on every source file of the package."""
+    folder, digest = pathlib.Path(__file__).parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".py", ".cc", ".h"):
+            digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]

@@ -10,7 +10,11 @@ from bayes_by_hypernet.paper.tables import update_blocks
 from bayes_by_hypernet.paper.tables.formats import format_markdown
 
 FOLDER = pathlib.Path(__file__).parent
-PAGES = (FOLDER / "README.md", FOLDER.parent / "docs" / "decisions.md")
+DOCS = FOLDER.parent / "docs"
+PAGES = (
+    FOLDER / "README.md",
+    *(DOCS / f"{name}.md" for name in ("decisions", "scaling", "workers")),
+)
 
 
 def blocks():

@@ -81,6 +81,9 @@ STRATEGY = flags.DEFINE_enum(
     "mirrored where there are several GPUs, else one."
 )  # fmt: skip
 STEPS_PER_CALL = flags.DEFINE_integer("steps_per_call", 10, "Training steps of one call.", 1)
+WORKER_MINUTES = flags.DEFINE_float(
+    "worker_minutes", 10.0, "How long to wait at the start for the workers in TF_CONFIG.", 0.0
+)
 CHECKPOINT_MINUTES = flags.DEFINE_float(
     "checkpoint_minutes", 5.0, "At most one checkpoint in this many minutes, besides the last.", 0.0
 )

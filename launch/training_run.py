@@ -30,25 +30,26 @@ def main(argv, network):
 
 
 def _run(network, stop):
-    strategy = training.make_strategy(run_flags.STRATEGY.value)
-    config, reason = configuration.resolve(
-        network, **run_flags.settings(), **data_flags.data_dirs()
-    )
-    _say_what_runs(config, reason)
-    load_data = functools.cache(lambda: data_flags.load(config))
-    workdir = run_flags.WORKDIR.value or run_flags.default_workdir(config)
-    results = experiment.run(
-        config,
-        load_data,
-        workdir,
-        strategy,
-        run_flags.OVERWRITE.value,
-        run_flags.STEPS_PER_CALL.value,
-        run_flags.CHECKPOINT_MINUTES.value,
-        reason,
-        run_flags.WAIT.value,
-        stop,
-    )
+    strategy = training.make_strategy(run_flags.STRATEGY.value, 60 * run_flags.WORKER_MINUTES.value)
+    with training.workers_of(strategy).telling():
+        config, reason = configuration.resolve(
+            network, **run_flags.settings(), **data_flags.data_dirs()
+        )
+        _say_what_runs(config, reason)
+        load_data = functools.cache(lambda: data_flags.load(config))
+        workdir = run_flags.WORKDIR.value or run_flags.default_workdir(config)
+        results = experiment.run(
+            config,
+            load_data,
+            workdir,
+            strategy,
+            run_flags.OVERWRITE.value,
+            run_flags.STEPS_PER_CALL.value,
+            run_flags.CHECKPOINT_MINUTES.value,
+            reason,
+            run_flags.WAIT.value,
+            stop,
+        )
     if results:
         print(tables.run_summary(results))
         _draw(workdir, load_data)

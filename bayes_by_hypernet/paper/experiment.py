@@ -14,7 +14,7 @@ from bayes_by_hypernet.data import Examples
 from bayes_by_hypernet.export import export
 from bayes_by_hypernet.paper import measures, protocols
 from bayes_by_hypernet.paper.posterior import Posterior, load
-from bayes_by_hypernet.paper.run_directory import SAVED_MODEL, RunDirectory
+from bayes_by_hypernet.paper.run_directory import SAVED_MODEL, RunDirectory, check_shared
 from bayes_by_hypernet.paper.schema import SCHEMA_VERSION
 from bayes_by_hypernet.posteriors.samplers import as_sampler
 from bayes_by_hypernet.prediction import Predictor, sufficient_samples
@@ -24,9 +24,9 @@ from bayes_by_hypernet.training import (
     NonFiniteLossError,
     TrainConfig,
     Trainer,
-    is_chief,
-    wait_for_all,
+    workers_of,
 )
+from bayes_by_hypernet.training.batches import check_divides
 from bayes_by_hypernet.training.checkpoints import has_failed, mark_failed
 from bayes_by_hypernet.training.progress import read_history
 
@@ -71,20 +71,30 @@ def run(
         LockedError: If another process writes to the run directory.
         StorageError: If there is no room for a file, or it can't be written.
         NonFiniteLossError: If the loss becomes NaN or infinite.
-        Stopped: If `stop` has a request; what was trained is saved.
+        Stopped: If `stop` has a request, of any worker; what was trained is saved.
+        WorkersError: If a worker has ended, or has other settings or data.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    chief = is_chief(strategy)
-    directory = RunDirectory(workdir, config, overwrite, writer=chief)
-    if not directory.results:
+    workers = workers_of(strategy)
+    check_divides(config.batch_size, strategy.num_replicas_in_sync)
+    settings = {**config.flat(), "steps_per_call": steps_per_call, "overwrite": overwrite}
+    workers.compare({f"--{name}": value for name, value in settings.items()})
+    directory = RunDirectory(workdir, config, overwrite, writer=workers.is_chief)
+
+    def is_complete():
+        return bool(directory.results)
+
+    if not workers.from_chief(is_complete):
+        check_shared(directory.path, workers)
         with directory.lock(wait):
-            if not directory.results:  # after waiting there may be some
+            if not workers.from_chief(is_complete):  # after waiting there may be some
                 settings = (steps_per_call, checkpoint_minutes, fallback_reason, stop)
                 return _run(directory, config, load_data, strategy, *settings)
     logger.info("The run in %s is complete; these are its results.", directory.path)
-    if chief:
+    if workers.is_chief:
         _mend(directory, config, load_data, wait)
-    return directory.results
+    workers.wait()
+    return directory.results if workers.is_chief else None
 
 
 def _run(
@@ -98,9 +108,10 @@ def _run(
     stop,
 ):
     """Brings a run to its end; returns its results, None on workers other than the chief."""
-    chief = is_chief(strategy)
+    workers = workers_of(strategy)
     dataset = load_data()
     fingerprint = dataset.fingerprint()
+    workers.compare({"the data's fingerprint": fingerprint})
     directory.initialize(fingerprint)
     with strategy.scope():
         keras.utils.set_random_seed(config.seed)
@@ -108,7 +119,7 @@ def _run(
     description = fit(
         method, config, dataset, directory.path, strategy, steps_per_call, checkpoint_minutes, stop
     )
-    if chief:
+    if workers.is_chief:
         measured = _measure(method, dataset, config, directory)
         _export(Posterior(method, config), directory)
         results = {
@@ -123,8 +134,8 @@ def _run(
             "complete": True,
         }
         directory.write_results(results)
-    wait_for_all(strategy)
-    return directory.results if chief else None
+    workers.wait()
+    return directory.results if workers.is_chief else None
 
 
 def _mend(directory, config, load_data, wait):
@@ -180,8 +191,9 @@ def fit(
     """
     seconds, times, num_members = 0.0, [], len(method.members)
     announced = False
+    workers = workers_of(strategy)
     for i, (name, member) in enumerate(list(method.members.items())):
-        if has_failed(directory, name):
+        if workers.from_chief(functools.partial(has_failed, directory, name)):
             logger.warning("The training of %s failed before; it is left out.", name)
             method.leave_out(name)
             continue
@@ -200,7 +212,8 @@ def fit(
             if len(method.members) == 1:
                 raise
             logger.error("%s is left out of the ensemble. %s", name, error)
-            mark_failed(directory, name, error)
+            if workers.is_chief:
+                mark_failed(directory, name, error)
             method.leave_out(name)
             continue
         with strategy.scope():

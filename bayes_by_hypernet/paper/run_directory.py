@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import pathlib
+import secrets
 import tempfile
 
 from bayes_by_hypernet import files
@@ -253,6 +254,36 @@ def _check_saved_model(path):
     for name in ("saved_model.pb", "variables/variables.index"):
         if not (path / name).stat().st_size:
             raise files.damaged(path / name, "it is empty", schema.RESULTS_ADVICE)
+
+
+def check_shared(path, workers):
+    """Checks that all workers see the chief's run directory, by a file that the chief writes.
+
+    Args:
+        path: Of the run directory.
+        workers: `training.Workers`.
+
+    Raises:
+        RunDirectoryError: On all workers, if one does not see it.
+    """
+    path = pathlib.Path(path)
+
+    def write():
+        name = f"{files.PARTIAL}seen-by-all-{secrets.token_hex(8)}"
+        files.write_text(path / name, "")
+        return name
+
+    token = path / workers.from_chief(write)
+    answers = workers.gather([os.fspath(path.absolute()), token.exists()])
+    if workers.is_chief:
+        files.remove(token)
+    for index, (theirs, sees) in enumerate(answers):
+        if not sees:
+            raise RunDirectoryError(
+                f"{workers.name(index)} does not see the chief's run directory: --workdir is "
+                f"{theirs} there and {answers[0][0]} at the chief. Give every worker the same "
+                "--workdir, on a disk that all share."
+            )
 
 
 def flag_lines(config):

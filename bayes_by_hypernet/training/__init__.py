@@ -6,9 +6,10 @@ from bayes_by_hypernet.training.objective import NonFiniteLossError, Terms
 from bayes_by_hypernet.training.optimizer import FusedAdam
 from bayes_by_hypernet.training.stopping import SIGNALS, Stopped, StopRequests
 from bayes_by_hypernet.training.strategy import STRATEGIES, is_chief, make_strategy, wait_for_all
+from bayes_by_hypernet.training.workers import Workers, WorkersError, workers_of
 
 # What a user can do something about.
-ERRORS = (CheckpointError, NonFiniteLossError)
+ERRORS = (CheckpointError, NonFiniteLossError, WorkersError)
 
 __all__ = [
     "ERRORS",
@@ -22,7 +23,10 @@ __all__ = [
     "TrainConfig",
     "Terms",
     "Trainer",
+    "Workers",
+    "WorkersError",
     "is_chief",
     "make_strategy",
     "wait_for_all",
+    "workers_of",
 ]

@@ -15,6 +15,15 @@ def steps_per_epoch(num_examples, batch_size):
     return num_examples // batch_size
 
 
+def check_divides(batch_size, num_replicas):
+    """Raises ValueError unless the replicas can share a batch equally."""
+    if batch_size % num_replicas:
+        raise ValueError(
+            f"Argument `batch_size` must be divisible by the number of replicas, {num_replicas}. "
+            f"Received: batch_size={batch_size}"
+        )
+
+
 def training_batches(
     examples, batch_size, seed, first_step, last_step, num_replicas=1, replicas=(0,), pipeline=None
 ):
@@ -39,11 +48,7 @@ def training_batches(
     """
     num_examples = len(examples.labels)
     num_steps = steps_per_epoch(num_examples, batch_size)
-    if batch_size % num_replicas:
-        raise ValueError(
-            f"Argument `batch_size` must be divisible by the number of replicas, {num_replicas}. "
-            f"Received: batch_size={batch_size}"
-        )
+    check_divides(batch_size, num_replicas)
     parts = (num_replicas, batch_size // num_replicas)
 
     def epoch_batches(epoch):

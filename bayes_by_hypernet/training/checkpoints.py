@@ -127,11 +127,32 @@ class Checkpoints:
     def is_due(self):
         return time.monotonic() - self._last_save >= self._seconds
 
-    def restore(self):
-        """Restores the newest readable checkpoint; returns its path, or None if there is none."""
+    def restore(self, workers):
+        """Restores the newest checkpoint that the chief can read; returns its path, or None.
+
+        Args:
+            workers: `Workers`; all restore the one that the chief has chosen.
+
+        Raises:
+            CheckpointError: If there are checkpoints and the chief can read none of them, or
+                another worker can't read the one that it has read.
+        """
+        path = workers.from_chief(self._restore_newest)
+        if path is None:
+            return None
+        own_path = os.fspath(self._directory / pathlib.PurePath(path).name)
+        can_read = workers.gather(workers.is_chief or self._restore_one(own_path))
+        if not all(can_read):
+            raise CheckpointError(
+                f"{workers.name(can_read.index(False))} can't read the checkpoint {path}, which "
+                "the chief has read. Is the run directory on a disk that all share?"
+            )
+        return path
+
+    def _restore_newest(self):
         paths = find_checkpoints(self._directory)
         for number, path in reversed(list(enumerate(paths, start=1))):
-            if restore(tf.train.Checkpoint(**self._objects_in(path)), path):
+            if self._restore_one(path):
                 self._kept = paths[:number]
                 return path
         if paths:
@@ -140,6 +161,9 @@ class Checkpoints:
                 "start the run again."
             )
         return None
+
+    def _restore_one(self, path):
+        return restore(tf.train.Checkpoint(**self._objects_in(path)), path)
 
     def _objects_in(self, path):
         """Returns the objects that a checkpoint holds, if it is readable."""

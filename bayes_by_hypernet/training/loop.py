@@ -9,7 +9,7 @@ import tensorflow as tf
 from bayes_by_hypernet import randomness
 from bayes_by_hypernet.divergences import linear_annealing, scaled_kl
 from bayes_by_hypernet.training import objective
-from bayes_by_hypernet.training.batches import steps_per_epoch, training_batches
+from bayes_by_hypernet.training.batches import check_divides, steps_per_epoch, training_batches
 from bayes_by_hypernet.training.checkpoints import (
     Checkpoints,
     checkpoint_directory,
@@ -25,7 +25,7 @@ from bayes_by_hypernet.training.progress import (
     epoch_line,
 )
 from bayes_by_hypernet.training.stopping import Stopped
-from bayes_by_hypernet.training.strategy import is_chief
+from bayes_by_hypernet.training.workers import workers_of
 
 # Calls before the time left is estimated: the first one also traces and compiles.
 WARM_UP_CALLS = 2
@@ -98,7 +98,9 @@ class Trainer:
         self.num_train_examples = len(examples.labels)
         self.steps_per_epoch = steps_per_epoch(self.num_train_examples, plan.batch_size)
         self.total_steps = plan.epochs * self.steps_per_epoch
-        self.chief = is_chief(strategy)
+        check_divides(plan.batch_size, strategy.num_replicas_in_sync)
+        self.workers = workers_of(strategy)
+        self.chief = self.workers.is_chief
         with strategy.scope():
             self.optimizer = make_optimizer()
             self.optimizer.build(model.fitted_variables)
@@ -141,7 +143,7 @@ class Trainer:
 
     def restore(self):
         """Continues from the newest readable checkpoint; returns its path, or None."""
-        return self._checkpoints.restore()
+        return self._checkpoints.restore(self.workers)
 
     def run(self, validate=None, on_estimate=None, stop=None):
         """Trains to the end of the plan; returns the history, a list of a dict for each epoch.
@@ -155,11 +157,11 @@ class Trainer:
         Raises:
             NonFiniteLossError: If the loss becomes NaN or infinite; the last good checkpoint
                 stays.
-            Stopped: What `stop` returned, after saving.
+            Stopped: What `stop` returned on any worker, after saving; raised by all.
             StorageError: If there is no room for a checkpoint, or a file cannot be written; the
                 last checkpoint stays.
         """
-        self._stop = stop
+        self._stop, self._is_due = stop, False
         step = int(self.step.numpy())
         batches = iter(self.batches(step))
         progress = ProgressBar(
@@ -171,7 +173,7 @@ class Trainer:
             path = self.directory / "_".join(filter(None, ["history", self.name]))
             history = History(path.with_suffix(".jsonl"), step // self.steps_per_epoch)
         timer = Timer(self.train_seconds)
-        num_calls = 0
+        num_calls, request = 0, None
         try:
             if self._lacks_last_epoch(history):
                 self._end_epoch(history, progress, None, validate)
@@ -192,8 +194,10 @@ class Trainer:
                 if step < self.total_steps and (request := self._stop_requested()):
                     raise request
                 self._save(last=step == self.total_steps)
-        except KeyboardInterrupt as request:
-            progress.write(self._save_at_stop(request))
+        except KeyboardInterrupt as error:
+            progress.write(self._save_at_stop(error))
+            if error is request:  # All end here, and none before the chief has saved.
+                self.workers.wait()
             raise
         finally:
             progress.close()
@@ -332,8 +336,14 @@ class Trainer:
         return self.chief and rest == 0 and whole and epoch not in history.numbers
 
     def _stop_requested(self):
-        """Returns the request to stop after this step, or None; all workers must agree on it."""
-        return self._stop() if self._stop else None
+        """Returns the request to stop after this step, of whichever worker, or None.
+
+        So all of them end after the same step. The chief also says whether a checkpoint is due.
+        """
+        request = self._stop() if self._stop else None
+        told = self.workers.gather([request and request.to_json(), self._checkpoints.is_due()])
+        self._is_due = told[0][1]
+        return request or Stopped.first([theirs for theirs, _ in told])
 
     def _save_at_stop(self, request):
         """Saves where there is time for it; returns a sentence that says what is kept."""
@@ -347,7 +357,8 @@ class Trainer:
                 )
         else:
             text = "Interrupted; "
-        self._save(last=True)
+        if self.chief:
+            self._save_now()
         return f"{text}saved at step {step}."
 
     def _kept(self):
@@ -381,8 +392,9 @@ class Trainer:
         )
 
     def _save(self, last):
-        if not self.chief:
-            return
-        if last or self._checkpoints.is_due():
-            self._check_parameters()
-            self._checkpoints.save()
+        if last or self._is_due:
+            self.workers.from_chief(self._save_now)
+
+    def _save_now(self):
+        self._check_parameters()
+        self._checkpoints.save()

@@ -31,6 +31,22 @@ class Stopped(KeyboardInterrupt):
         """As a shell says it: 128 and the signal's number."""
         return 128 + self.signal
 
+    def to_json(self):
+        """Returns the signal's number and the seconds left, for another worker."""
+        left = None if self.deadline is None else self.deadline - time.monotonic()
+        return [int(self.signal), left]
+
+    @classmethod
+    def first(cls, requests):
+        """Returns the first request among what `to_json` of several workers gave, or None.
+
+        Args:
+            requests: List, None where a worker has no request.
+        """
+        for number, left in filter(None, requests):
+            return cls(number, None if left is None else time.monotonic() + left)
+        return None
+
     def leaves(self, seconds):
         """Whether so many seconds are left before the deadline."""
         return self.deadline is None or time.monotonic() + seconds <= self.deadline

@@ -140,6 +140,18 @@ def test_scaling(tmp_path):
 
 
 @pytest.mark.slow
+def test_workers_trials(tmp_path):
+    [rows], contents = _report(tmp_path, "workers_trials", "--trials", "worker killed")
+    unbroken, killed = contents["trials"]
+    assert [end["status"] for end in unbroken["processes"]] == [0, 0]
+    assert [end["status"] for end in killed["processes"]] == [1, -9]
+    assert "Worker 1 (localhost:" in killed["processes"][0]["said"]
+    assert killed["processes"][0]["seconds"] is not None  # it does not wait for ever
+    assert [end["status"] for end in killed["resumed"]] == [0, 0]
+    assert killed["difference"] == 0 and rows[1][-1] == "equal"
+
+
+@pytest.mark.slow
 def test_train_step(tmp_path):
     [rows], contents = _report(
         tmp_path,

@@ -178,27 +178,46 @@ class TestElsewhere:
         assert history["nll"][-1] < 0.7 * np.log(3)
 
     def test_under_a_mirrored_strategy_as_on_one_device(self, two_cpu_devices):
-        x, y = _data("mlp")
-        losses = []
-        for strategy in (
-            tf.distribute.get_strategy(),
-            # Collectives of several strategies in one process disturb each other.
-            tf.distribute.MirroredStrategy(
-                two_cpu_devices, cross_device_ops=tf.distribute.ReductionToOneDevice()
-            ),
-        ):
-            keras.utils.set_random_seed(4)
-            with strategy.scope():
-                model = bbh.bayesify(
-                    _mlp(), num_train_examples=NUM_TRAIN_EXAMPLES, seed=1, verbose=False, **UNITS
-                )
-                model.compile(
-                    bbh.FusedAdam(1e-2),
-                    keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                )
-            history = model.fit(x, y, batch_size=64, epochs=1, verbose=0, shuffle=False).history
-            losses.append([history[name][0] for name in ("loss", "nll", "kl_per_example")])
+        losses = _losses_on_one_device_and_two(_mlp, *_data("mlp"), two_cpu_devices)
         np.testing.assert_allclose(*losses, rtol=1e-4)  # sums over replicas in another order
+
+    @pytest.mark.parametrize("statistics", ["batch", "moving"])
+    def test_batch_statistics_are_of_the_global_batch(self, two_cpu_devices, statistics):
+        rng = np.random.default_rng(0)
+        labels = rng.integers(0, 3, 64)
+        images = rng.random((64, 4, 4, 1)).astype(np.float32) + labels[:, None, None, None]
+        images[32:] *= 5  # the second replica's: their statistics are others
+
+        def network():
+            inputs = keras.Input(images.shape[1:])
+            x = bbh.layers.BatchNormalization(statistics)(keras.layers.Conv2D(2, 3)(inputs))
+            return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+
+        losses = _losses_on_one_device_and_two(network, images, labels, two_cpu_devices)
+        np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def _losses_on_one_device_and_two(network, x, y, devices):
+    """Returns loss, NLL and KL of `fit` under each of two strategies."""
+    losses = []
+    for strategy in (
+        tf.distribute.get_strategy(),
+        # Collectives of several strategies in one process disturb each other.
+        tf.distribute.MirroredStrategy(
+            devices, cross_device_ops=tf.distribute.ReductionToOneDevice()
+        ),
+    ):
+        keras.utils.set_random_seed(4)
+        with strategy.scope():
+            model = bbh.bayesify(
+                network(), num_train_examples=NUM_TRAIN_EXAMPLES, seed=1, verbose=False, **UNITS
+            )
+            model.compile(
+                bbh.FusedAdam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            )
+        history = model.fit(x, y, batch_size=64, epochs=1, verbose=0, shuffle=False).history
+        losses.append([history[name][0] for name in ("loss", "nll", "kl_per_example")])
+    return losses
 
 
 class TestApplications:
