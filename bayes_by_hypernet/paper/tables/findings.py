@@ -139,7 +139,9 @@ def attacks_markdown(found: dict) -> str:
             f"{attacked.dataset}, {attacked.protocol} protocol. {attacked.title}: "
             f"{records[0]['num_images']:,} images, {records[0]['num_samples']} posterior samples."
         )
-        parts.append(f"{about}\n\n{format_markdown(*attack_table(labels, records))}")
+        parts.append(
+            f"{markdown_escape(about)}\n\n{format_markdown(*attack_table(labels, records))}"
+        )
     return "\n\n".join(parts)
 
 
