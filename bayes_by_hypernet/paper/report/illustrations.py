@@ -39,7 +39,7 @@ class Illustration(NamedTuple):
 
 
 def place(folder, name):
-    """Returns the path of a file in a folder, and never outside: names are made of what runs say."""
+    """Returns a path in a folder, and never outside: names are made of what runs say."""
     return folder / re.sub(r"[^\w.-]", "_", name)
 
 

@@ -21,7 +21,7 @@ SANITIZERS = {
     "threads": ("-fsanitize=thread",),
 }
 OPTIONS = {
-    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_init_order=1:check_initialization_order=1",
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_init_order=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1",
 }
@@ -42,8 +42,8 @@ class Case:
     Attributes:
         operation: One of `OPERATIONS`.
         inputs: Arrays of one dtype. `kl`: the pieces of the posterior samples, then of the prior
-            samples; `drawn_kl`: the former; `product`: left and matrix; `adam`: left, right, matrix,
-            momentum and velocity.
+            samples; `drawn_kl`: the former; `product`: left and matrix; `adam`: left, right,
+            matrix, momentum and velocity.
         settings: `drawn_kl`: stddev; `adam`: alpha, beta_1, beta_2 and epsilon.
         num_drawn: Prior samples of `drawn_kl`.
         key, counter: Of the prior samples, two integers each.
@@ -117,7 +117,7 @@ def available_sets():
 
 
 def reason_to_skip(kind, folder):
-    """Returns why a kind of sanitizers cannot be used, or None: compiles and runs an empty program."""
+    """Returns why sanitizers cannot be used, or None: compiles and runs an empty program."""
     compiler = build.find_compiler()
     if compiler is None:
         return "needs a C++ compiler"
