@@ -24,3 +24,15 @@ def cache_dir():
             f"There is no home folder for {folder!r}: HOME is not set, and the user has no entry "
             f"in passwd. Set {ENVIRONMENT_VARIABLE} to a folder that can be written."
         ) from error
+
+
+def make_folder(path):
+    """Makes a folder of the cache and those above it, if absent, for the user alone (mode 0700).
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    if not path.is_dir():
+        if path.parent != path:
+            make_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)

@@ -7,7 +7,7 @@ import pathlib
 import tempfile
 
 from bayes_by_hypernet import files
-from bayes_by_hypernet.cache import ENVIRONMENT_VARIABLE, cache_dir
+from bayes_by_hypernet.cache import ENVIRONMENT_VARIABLE, cache_dir, make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def save_arrays(path, arrays):
     """
     try:
         with files.writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         files.write_arrays(path, arrays)
     except files.StorageError as error:
         logger.warning(
@@ -50,7 +50,7 @@ def load_arrays(path):
 def staging_folder():
     """Yields a new folder inside the cache, deleted in the end; no two processes share one."""
     try:
-        cache_dir().mkdir(parents=True, exist_ok=True)
+        make_folder(cache_dir())
         staging = tempfile.TemporaryDirectory(dir=cache_dir(), prefix=".partial-")
     except OSError as error:
         raise OSError(
@@ -63,7 +63,7 @@ def staging_folder():
 
 def publish_folder(folder, path):
     """Moves a finished folder to `path` in one step; another process's, if first, is kept."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         os.rename(folder, path)
     except OSError:
