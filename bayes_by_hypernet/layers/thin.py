@@ -3,10 +3,15 @@
 import keras
 
 from bayes_by_hypernet import draws
-from bayes_by_hypernet.checks import check_choice, check_integer
+from bayes_by_hypernet.checks import check_choice, check_flag, check_integer, refusal
 from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS
 from bayes_by_hypernet.layers.hypernet import Hypernet
-from bayes_by_hypernet.layers.kinds import dense_inputs, image_inputs, normalise_pair
+from bayes_by_hypernet.layers.kinds import (
+    dense_inputs,
+    get_activation,
+    image_inputs,
+    normalise_pair,
+)
 
 
 class _ThinHypernet(Hypernet):
@@ -147,7 +152,13 @@ class DenseHypernet(_ThinHypernet):
     ):
         units = check_integer("units", units, 1)
         super().__init__(
-            keras.layers.Dense(units, activation, use_bias, dtype=dtype, name="dense"),
+            keras.layers.Dense(
+                units,
+                get_activation(activation),
+                check_flag("use_bias", use_bias),
+                dtype=dtype,
+                name="dense",
+            ),
             units,
             num_slices,
             noise_dim=noise_dim,
@@ -228,16 +239,19 @@ class Conv2DHypernet(_ThinHypernet):
         **kwargs,
     ):
         filters = check_integer("filters", filters, 1)
+        groups = check_integer("groups", groups, 1)
+        if filters % groups:
+            raise refusal("groups", f"a divisor of `filters`={filters}", groups)
         layer = keras.layers.Conv2D(
             filters,
             normalise_pair(kernel_size, "kernel_size"),
             normalise_pair(strides, "strides"),
             check_choice("padding", padding, ("valid", "same")),
-            data_format,
-            dilation_rate,
+            check_choice("data_format", data_format, (None, "channels_last", "channels_first")),
+            normalise_pair(dilation_rate, "dilation_rate"),
             groups,
-            activation,
-            use_bias,
+            get_activation(activation),
+            check_flag("use_bias", use_bias),
             dtype=dtype,
             name="conv2d",
         )

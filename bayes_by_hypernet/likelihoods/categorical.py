@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayes_by_hypernet import metrics
+from bayes_by_hypernet.checks import check_flag
 from bayes_by_hypernet.likelihoods.base import (
     Likelihood,
     check_finite,
@@ -40,7 +41,7 @@ class Categorical(Likelihood):
         self, from_logits=True, reduction="sum_over_batch_size", name="categorical", dtype=None
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.from_logits = bool(from_logits)
+        self.from_logits = check_flag("from_logits", from_logits)
 
     def call(self, y_true, y_pred):
         log_probs = self._log_probs(y_pred)

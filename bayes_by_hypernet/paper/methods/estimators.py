@@ -1,6 +1,6 @@
 """The KL estimators that launchers name, and the settings of those from samples."""
 
-from bayes_by_hypernet.checks import check_at_least, check_choice
+from bayes_by_hypernet.checks import check_choice, check_integer
 
 # The launchers' names to the library's.
 SAMPLED_ESTIMATORS = {
@@ -30,7 +30,7 @@ def check_estimator(options, allowed):
             f"with its nearest other. Received: num_kl_samples={options.num_kl_samples}"
         )
     if options.adversarial_weights is not None:
-        check_at_least("adversarial_weights", options.adversarial_weights, 1)
+        check_integer("adversarial_weights", options.adversarial_weights, 1)
         if options.kl_estimator != "adversarial":
             raise ValueError(
                 "Argument `adversarial_weights` has a meaning for kl_estimator='adversarial' only. "
