@@ -62,4 +62,4 @@ def check_num_samples(num_samples):
         return check_integer("num_samples", num_samples, 1)
     if not num_samples.dtype.is_integer or num_samples.shape.rank not in (0, None):
         raise refusal("num_samples", "an integer or a scalar tensor of integers", num_samples)
-    return num_samples
+    return tf.cast(num_samples, tf.int32)

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet.checks import check_positive, refusal
+from bayes_by_hypernet.checks import check_positive, described, refusal
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -36,7 +36,13 @@ class NormalPrior:
             raise ValueError(str(error).replace("`stddev`", of_whom)) from None
 
     def __call__(self, shape, seed):
-        samples = tf.random.stateless_normal(shape, seed)
+        try:
+            samples = tf.random.stateless_normal(shape, seed)
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+            raise ValueError(
+                "Arguments `shape` and `seed` must be a shape and a stateless seed, two integers. "
+                f"Received: shape={described(shape)}, seed={described(seed)}"
+            ) from error
         return samples if self.stddev == 1.0 else samples * self.stddev
 
     def get_config(self):

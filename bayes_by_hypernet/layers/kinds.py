@@ -41,6 +41,16 @@ def image_inputs(name, shape, channels_axis=-1):
     return keras.layers.InputSpec(ndim=4, axes={channels_axis: shape[channels_axis]})
 
 
+def real_inputs(layer, inputs):
+    """Returns the inputs of a layer, numbers of any type, as a dense tensor of its dtype."""
+    kind = keras.backend.standardize_dtype(inputs.dtype) if hasattr(inputs, "dtype") else None
+    is_dense = not isinstance(inputs, (tf.SparseTensor, tf.RaggedTensor))
+    if kind is None or kind in ("string", "object") or "complex" in kind or not is_dense:
+        allowed = f"a dense tensor of real numbers, as layer {layer.name!r} takes"
+        raise refusal("inputs", allowed, inputs)
+    return keras.ops.cast(inputs, layer.compute_dtype)
+
+
 def get_activation(activation):
     """Returns an activation function by name; ValueError where there is none."""
     try:
@@ -57,7 +67,7 @@ class GivenWeightsMixin:
     """
 
     def call(self, inputs, training=None):
-        inputs = tf.cast(inputs, self.compute_dtype)  # integers too
+        inputs = real_inputs(self, inputs)
         given = draws.current().given(self)
         if given is not None:
             return self.activation(self.linear(inputs, *given))

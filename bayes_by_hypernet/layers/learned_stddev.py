@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from bayes_by_hypernet.checks import check_flag, check_positive
+from bayes_by_hypernet.layers.kinds import real_inputs
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -53,6 +54,7 @@ class LearnedStddev(keras.layers.Layer):
         )
 
     def call(self, inputs):
+        inputs = real_inputs(self, inputs)
         log_stddev = ops.zeros_like(inputs) + ops.cast(self.log_stddev, inputs.dtype)
         return ops.concatenate([inputs, log_stddev], axis=-1)
 

@@ -4,13 +4,14 @@ import keras
 
 from bayes_by_hypernet import draws
 from bayes_by_hypernet.checks import check_choice, check_flag, check_integer, refusal
-from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS
+from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, check_noise
 from bayes_by_hypernet.layers.hypernet import Hypernet
 from bayes_by_hypernet.layers.kinds import (
     dense_inputs,
     get_activation,
     image_inputs,
     normalise_pair,
+    real_inputs,
 )
 
 
@@ -64,7 +65,7 @@ class _ThinHypernet(Hypernet):
         super().build(inputs_shape)
 
     def call(self, inputs, noise=None, training=None):
-        inputs = keras.ops.cast(inputs, self.compute_dtype)  # integers too
+        inputs = real_inputs(self, inputs)
         if noise is None or draws.current().given(self) is not None:
             return super().call(inputs, training=training)
         samples = self._draw_from(noise, training)
@@ -72,6 +73,7 @@ class _ThinHypernet(Hypernet):
 
     def _draw_from(self, noise, training):
         """Returns the weights of z `(n, d)`, given for kernel and bias, and adds their KL."""
+        noise = check_noise("noise", noise, self.compute_dtype)
         noise = noise if training else noise[:1]
         samples = self.posterior.generate([noise] * len(self.posterior.hypernetworks))
         if training:

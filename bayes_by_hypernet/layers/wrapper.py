@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import compat, draws, environment, randomness
-from bayes_by_hypernet.checks import check_flag, check_integer, refusal
+from bayes_by_hypernet.checks import MOST_EXACT_INTEGER, check_flag, check_integer, refusal
 from bayes_by_hypernet.posteriors import call_with
 from bayes_by_hypernet.posteriors.layer import PosteriorLayer
 from bayes_by_hypernet.posteriors.selection import check_selection, select
@@ -69,7 +69,7 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
                 f"{self.num_samples}. Received: num_likelihood_samples={num_likelihood_samples}"
             )
         if max_parameters is not None:
-            max_parameters = check_integer("max_parameters", max_parameters, 1)
+            max_parameters = check_integer("max_parameters", max_parameters, 1, MOST_EXACT_INTEGER)
         self.max_parameters = max_parameters
 
     def make_posterior(self, names, shapes, values):

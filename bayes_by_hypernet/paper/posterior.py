@@ -6,6 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
+from bayes_by_hypernet.checks import check_integer, check_seed, refusal
 from bayes_by_hypernet.likelihoods import GaussianPrediction, Prediction
 from bayes_by_hypernet.paper.configuration import CONFIG_FILE, read_config
 from bayes_by_hypernet.prediction import predict
@@ -39,6 +40,8 @@ def load(run_directory: str | os.PathLike) -> "Posterior":
         CheckpointError: If none of its checkpoints can be read.
         SchemaError: If a later version of the package wrote the run.
     """
+    if not isinstance(run_directory, (str, os.PathLike)):
+        raise refusal("run_directory", "the path of a folder", run_directory)
     directory = pathlib.Path(run_directory)
     config = read_config(directory)
     if config is None:
@@ -103,10 +106,7 @@ class Posterior:
         Returns:
             Dict, name to tensor `(num_samples, *weight_shape)`.
         """
-        if num_samples < 1:
-            raise ValueError(
-                f"Argument `num_samples` must be at least 1. Received: num_samples={num_samples}"
-            )
+        num_samples, seed = check_integer("num_samples", num_samples, 1), check_seed(seed, bits=62)
         key = randomness.fresh_key() if seed is None else randomness.seed_key(seed)
         return self.draw(num_samples, key)
 

@@ -204,7 +204,10 @@ class FusedAdam(keras.optimizers.Adam):
         updates = list(zip(indices, gradients, variables, strict=True))
         for index, gradient, variable in updates:
             if gradient is None and index not in self._updated_in_backward:
-                raise ValueError(f"The variable {variable.path!r} has no gradient.")
+                raise ValueError(
+                    "Argument `gradients` must hold a tensor for each variable. Received: none for "
+                    f"{variable.path!r}, the variable has no gradient."
+                )
         # Update after all reads: a variable that is still being read is copied when written.
         # Grouped, since a graph with an edge from every gradient to every update grows with the
         # square of their number, to gigabytes for a thousand.

@@ -11,7 +11,10 @@ import bayes_by_hypernet as bbh
 
 PACKAGE = bbh.__path__[0]
 # Keras's own contract of a layer's inputs: it names the layer, what it expects and what it found.
-KERAS = re.compile(r"Input \d+ of layer .* is incompatible|Only input tensors may be passed")
+KERAS = re.compile(
+    r"Input \d+ (with name .* )?of layer .* is incompatible"
+    r"|Only input tensors may be passed|Inputs to a layer should be tensors"
+)
 
 
 class Refused:
@@ -32,7 +35,7 @@ def answer_of(call, names):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return call()
-    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError, OSError) as error:
         fault = fault_of(error, names)
         if fault:
             raise AssertionError(f"{fault}: {type(error).__name__}: {error}") from error
