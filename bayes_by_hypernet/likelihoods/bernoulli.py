@@ -165,6 +165,7 @@ def like_outputs(labels, outputs):
     if len(labels.shape) != len(outputs.shape) or not fits:
         raise ValueError(
             "Argument `labels` must have the shape of the outputs, (batch, ..., units). "
-            f"Received: labels of shape {tuple(labels.shape)}, outputs of shape {tuple(outputs.shape)}"
+            f"Received: labels of shape {tuple(labels.shape)}, outputs of shape "
+            f"{tuple(outputs.shape)}"
         )
     return labels

@@ -173,7 +173,7 @@ def class_indices(labels, outputs):
     if len(labels.shape) != len(outputs.shape) - 1 or not fits:
         raise ValueError(
             "Argument `labels` must be class indices with one axis less than the outputs, or "
-            f"probabilities of their shape. Received: labels of shape {tuple(labels.shape)}, outputs of shape "
-            f"{tuple(outputs.shape)}"
+            f"probabilities of their shape. Received: labels of shape {tuple(labels.shape)}, "
+            f"outputs of shape {tuple(outputs.shape)}"
         )
     return known_classes(labels, tf.shape(outputs)[-1])
