@@ -1,4 +1,4 @@
-"""Odd values in place of every argument: the right answer, or a sentence that says what is wrong."""
+"""Odd values in place of every argument: the right answer, or a sentence on what is wrong."""
 
 import pytest
 from fuzz import arrays, calls, constructors

@@ -3,9 +3,9 @@
 import inspect
 
 import pytest
+from fuzz.test_fuzz import CASES
 
 import bayes_by_hypernet as bbh
-from fuzz.test_fuzz import CASES
 
 MODULES = ("calibration", "callbacks", "data", "decisions", "layers", "likelihoods", "metrics")
 

@@ -24,7 +24,7 @@ def discriminator(options, hidden_units):
 def check_estimator(options, allowed):
     """Checks the settings of a KL estimated from samples: those of `bbb` and `bbh`."""
     check_choice("kl_estimator", options.kl_estimator, allowed)
-    if options.num_kl_samples < 2:
+    if check_integer("num_kl_samples", options.num_kl_samples) < 2:
         raise ValueError(
             "Argument `num_kl_samples` must be at least 2, since Eq. 2 compares each sample "
             f"with its nearest other. Received: num_kl_samples={options.num_kl_samples}"
