@@ -26,8 +26,8 @@ def as_array(name, values):
         reason = ""
     if array is None or (array.ndim == 0 and array.dtype == object and not is_number(values)):
         raise ValueError(
-            f"Argument `{name}` must be an array of numbers; make ragged and sparse ones dense. "
-            f"Received: {type(values).__name__}{reason}"
+            f"Argument `{name}` must be an array of numbers. Received: {type(values).__name__}"
+            f"{reason}; make ragged and sparse arrays dense"
         )
     return array
 
@@ -46,7 +46,7 @@ def as_floats(name, values, axes=None, allow_infinite=False):
     # float64(1j) is 0 and float64("1") is 1: neither is what the caller meant.
     is_real = values.dtype.kind not in "cSUmM"
     if values.dtype == object:
-        is_real = all(isinstance(value, numbers.Real) for value in values.flat)
+        is_real = all(v is None or isinstance(v, numbers.Real) for v in values.flat)
     if not is_real:
         raise ValueError(
             f"Argument `{name}` must hold real numbers. Received: dtype={values.dtype}"
