@@ -218,7 +218,7 @@ def _checked_range(input_range):
     """Returns a pair of increasing floats, or None."""
     if input_range is None:
         return None
-    is_pair = isinstance(input_range, (tuple, list, np.ndarray)) and len(input_range) == 2
+    is_pair = isinstance(input_range, (tuple, list, np.ndarray)) and np.shape(input_range) == (2,)
     low, high = map(as_float, input_range) if is_pair else (math.nan, math.nan)
     if not low < high:
         raise refusal("input_range", "a pair of increasing numbers or None", input_range)

@@ -85,7 +85,8 @@ def check_noise(name, z, dtype):
     """Returns noise `(n, d)`, numbers of any type, as a tensor of this dtype; ValueError else."""
     kind = keras.backend.standardize_dtype(z.dtype) if hasattr(z, "dtype") else None
     if kind is None or not ("int" in kind or "float" in kind) or len(z.shape) != 2:
-        raise refusal(name, "a tensor of real numbers, (n, d)", z)
+        allowed = "a tensor of real numbers, (n, d): expected ndim=2"
+        raise refusal(name, allowed, z)
     return ops.cast(z, dtype)
 
 
