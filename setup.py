@@ -116,7 +116,7 @@ setup(
         "tqdm>=4.65",
         "filelock>=3.12",
     ],
-    extras_require={"test": ["pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"]},
+    extras_require={"test": ["hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

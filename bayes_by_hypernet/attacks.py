@@ -1,12 +1,15 @@
 """Attacks on a posterior predictive, and what they leave of it (paper, Section 3.1; Fig. 3, 4)."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from bayes_by_hypernet import perturbations, randomness
-from bayes_by_hypernet.checks import check_choice, check_integer
+from bayes_by_hypernet import compat, perturbations, randomness
+from bayes_by_hypernet.checks import check_choice, check_integer, refusal
 from bayes_by_hypernet.inputs import Inputs, standardized
+from bayes_by_hypernet.metrics.arrays import as_array, as_floats
 from bayes_by_hypernet.posteriors.samplers import as_sampler
 from bayes_by_hypernet.prediction import (
     kept,
@@ -116,7 +119,7 @@ class LossGradients:
         self._likelihood = likelihood
         self._signs = signs
         self._draw = tf.function(sampler.draw, reduce_retracing=True)
-        self._sum = tf.function(self._sum_samples, reduce_retracing=True)
+        self._sum = compat.with_own_errors(tf.function(self._sum_samples, reduce_retracing=True))
 
     def __call__(self, x, y, num_samples, key, clip=None):
         """Returns the means, in the structure of `x`.
@@ -204,6 +207,10 @@ def perturbed(x, epsilon, direction, clip):
     """Returns `x + epsilon * direction`, clipped to a range where one is given."""
     if np.asarray(x).dtype.kind != "f":
         return x
+    try:
+        np.broadcast_to(epsilon, np.shape(x)[1:])
+    except ValueError:
+        raise refusal("epsilon", f"a number or broadcast to {np.shape(x)[1:]}", epsilon) from None
     moved = np.asarray(x, np.float32) + np.asarray(epsilon, np.float32) * direction
     return moved if clip is None else np.clip(moved, *clip)
 
@@ -211,13 +218,11 @@ def perturbed(x, epsilon, direction, clip):
 def check_epsilon(epsilon):
     """Raises a ValueError unless epsilon holds finite numbers of at least 0."""
     try:
-        values = np.asarray(epsilon, float)
-    except (TypeError, ValueError):
-        values = np.asarray(np.nan)
-    if not (np.isfinite(values) & (values >= 0)).all():
-        raise ValueError(
-            f"Argument `epsilon` must be finite and at least 0. Received: epsilon={epsilon}"
-        )
+        values = as_floats("epsilon", epsilon)
+    except ValueError:
+        values = np.asarray(-1.0)
+    if values.min() < 0:
+        raise refusal("epsilon", "finite and at least 0", epsilon)
 
 
 def checked_clip(clip):
@@ -230,9 +235,7 @@ def checked_clip(clip):
     except (TypeError, ValueError):
         increasing = False
     if not increasing:
-        raise ValueError(
-            f"Argument `clip` must be a least and a larger value, or None. Received: clip={clip}"
-        )
+        raise refusal("clip", "a least and a larger value, or None", clip)
     return low, high
 
 
@@ -251,7 +254,8 @@ def checked_labels(y, x):
     structured = isinstance(y, dict) or (
         isinstance(y, (list, tuple)) and any(hasattr(one, "shape") for one in y)
     )
-    y = keras.tree.map_structure(np.asarray, y) if structured else np.asarray(y)
+    as_labels = functools.partial(as_array, "y")
+    y = keras.tree.map_structure(as_labels, y) if structured else as_labels(y)
     for labels in keras.tree.flatten(y):
         if labels.ndim < 1 or len(labels) != count or labels.dtype.kind not in "biuf":
             raise ValueError(

@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 
+from bayes_by_hypernet.checks import check_between, check_flag
 from bayes_by_hypernet.metrics import PROBABILITY_FLOOR
 from bayes_by_hypernet.metrics import arrays as checked
 
@@ -37,7 +38,7 @@ class TemperatureScaling:
     nll: float = np.nan
 
     def __post_init__(self):
-        checked.check_between("temperature", self.temperature, 0.0, np.inf)
+        check_between("temperature", self.temperature, 0.0, np.inf)
 
     def apply(self, predictions) -> np.ndarray:
         """Returns the probabilities at this temperature.
@@ -150,6 +151,7 @@ def fit_temperature(
         >>> scaling([[0.99, 0.01]]).round(3)
         array([[0.667, 0.333]])
     """
+    from_logits = check_flag("from_logits", from_logits)
     label_shape = checked.as_array("labels", labels).shape
     shape = checked.as_array("predictions", predictions).shape
     from_samples = _has_samples(shape[:-1], label_shape, "(examples, ..., classes)")
@@ -163,9 +165,7 @@ def fit_temperature(
         return -np.mean(np.log(np.maximum(of_label, PROBABILITY_FLOOR)))
 
     temperature, value = _minimum(nll, bounds)
-    return TemperatureScaling(
-        temperature, bool(from_logits), from_samples, float(nll(1.0)), float(value)
-    )
+    return TemperatureScaling(temperature, from_logits, from_samples, float(nll(1.0)), float(value))
 
 
 def fit_binary_temperature(
@@ -201,6 +201,8 @@ def fit_binary_temperature(
         >>> scaling([0.99]).round(3)
         array([0.667])
     """
+    from_logits = check_flag("from_logits", from_logits)
+    per_label = check_flag("per_label", per_label)
     label_shape = checked.as_array("labels", labels).shape
     logits = _binary_logits(predictions, from_logits)
     from_samples = _has_samples(logits.shape, label_shape, "(examples, ...)")
@@ -225,7 +227,7 @@ def fit_binary_temperature(
     else:
         temperature, value = _minimum(nll, bounds)
     return BinaryTemperatureScaling(
-        temperature, bool(from_logits), from_samples, float(nll(1.0)), float(value)
+        temperature, from_logits, from_samples, float(nll(1.0)), float(value)
     )
 
 

@@ -32,10 +32,8 @@ class KLAnnealing(keras.callbacks.Callback):
 
     def __init__(self, start_epoch, num_epochs):
         super().__init__()
-        for name, value in (("start_epoch", start_epoch), ("num_epochs", num_epochs)):
-            check_at_least(name, value, 0)
-        self.start_epoch = start_epoch
-        self.num_epochs = num_epochs
+        self.start_epoch = check_at_least("start_epoch", start_epoch, 0)
+        self.num_epochs = check_at_least("num_epochs", num_epochs, 0)
         self._epoch = 0
         self._steps_per_epoch = None
         self._last_batch = -1

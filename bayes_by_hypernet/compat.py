@@ -4,10 +4,31 @@ Each function says why it is needed. `tests/test_compat.py` fails by name where 
 of them away.
 """
 
+import functools
 import types
 
 from keras.src.backend import AutocastScope
 from keras.src.backend.common import global_state
+
+
+def with_own_errors(function):
+    """Returns a `tf.function` that raises what its Python code raised while it was traced.
+
+    TensorFlow raises another error of that type in its place, 'in user code', with the lines of
+    the traced code before the sentence.
+    """
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            metadata = getattr(error, "ag_error_metadata", None)
+            if metadata is None:
+                raise
+            raise type(error)(metadata.cause_message) from None
+
+    return call
 
 
 def flatten_layers(layer):

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import compat, randomness
+from bayes_by_hypernet.checks import check_seed
 
 SEED_STATE = "seed_generator_state"  # Keras's name of the variable of a `SeedGenerator`
 
@@ -94,8 +95,8 @@ class DrawingLayer(keras.layers.Layer):
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = check_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         # For TensorFlow's SavedModel, which sees attributes only.
         self._seed_state = self.seed_generator.state.value
 

@@ -1,24 +1,27 @@
 """SavedModels that serve posterior samples with TensorFlow alone."""
 
 import math
-import numbers
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from bayes_by_hypernet import files, likelihoods, randomness
+from bayes_by_hypernet.checks import as_float, check_integer, refusal
 from bayes_by_hypernet.inputs import tensor_specs
 from bayes_by_hypernet.posteriors.samplers import as_sampler, source_of
 from bayes_by_hypernet.prediction import samples_per_chunk, sufficient_samples, sum_over_samples
 
 DEFAULT_NUM_SAMPLES = 100
+MOST_SAMPLES = 2**30  # what int32 can count, with the samples that are drawn at once
 
 
 class ServedPosterior(tf.Module):
     """What the SavedModel holds: the parameters and two endpoints."""
 
-    def __init__(self, sampler, likelihood, specs, input_range, preprocess, abstention):
+    def __init__(self, sampler, likelihood, specs, input_range, preprocess, abstention, limits):
         super().__init__()
+        self._max_samples, self._max_batch = limits
         self._abstention = abstention
         self._sampler = sampler
         self._likelihood = likelihood
@@ -31,7 +34,8 @@ class ServedPosterior(tf.Module):
         count = tf.TensorSpec((), tf.int32, name="num_samples")
         self.serve = tf.function(self._serve, input_signature=[specs, count])
         self.serving_default = tf.function(
-            lambda x: self._serve(x, tf.constant(DEFAULT_NUM_SAMPLES)), input_signature=[specs]
+            lambda x: self._serve(x, tf.constant(min(DEFAULT_NUM_SAMPLES, limits[0]))),
+            input_signature=[specs],
         )
 
     def _serve(self, x, num_samples):
@@ -59,9 +63,20 @@ class ServedPosterior(tf.Module):
         def check(condition, message, value):
             return tf.debugging.Assert(condition, [message, value])
 
+        most = self._max_samples
         checks = [
             check(num_samples >= 1, "num_samples must be at least 1. Received:", num_samples),
+            check(
+                num_samples <= most, f"num_samples must be at most {most}. Received:", num_samples
+            ),
         ]
+        lengths = tf.stack([tf.shape(tensor)[0] for tensor in tf.nest.flatten(x)])
+        message = "all inputs must hold as many examples. Received:"
+        checks.append(check(tf.reduce_all(lengths == lengths[0]), message, lengths))
+        checks.append(check(lengths[0] >= 1, "inputs must hold at least 1 example. Received:", 0))
+        if self._max_batch is not None:
+            message = f"inputs must hold at most {self._max_batch} examples. Received:"
+            checks.append(check(lengths[0] <= self._max_batch, message, lengths[0]))
         for tensor in tf.nest.flatten(x):
             name = tensor.op.name.split("/")[-1] if tf.nest.is_nested(x) else "x"
             if tensor.dtype.is_floating:
@@ -117,11 +132,14 @@ def export(
     from_logits: bool | None = None,
     abstention=None,
     abstain_score: str = "entropy",
+    max_samples: int | None = 10_000,
+    max_batch: int | None = 10_000,
 ):
     """Writes a SavedModel that draws fresh posterior samples at every call and in every process.
 
     It loads with TensorFlow alone, holds no custom op and no Python function, and accepts any
-    batch size. It answers what `bbh.predict` answers:
+    batch size up to `max_batch`. Samples are drawn and evaluated one after another, so that their
+    number takes time and no memory. It answers what `bbh.predict` answers:
 
     ```
     served = tf.saved_model.load(path)
@@ -133,7 +151,8 @@ def export(
     the noise is known the variances `aleatoric`, `epistemic` and `total`. With several outputs the
     names are `<output>_mean` and so on. A model with several inputs takes them in its own
     structure, and its signatures take them by their names. Calls raise InvalidArgumentError if
-    `num_samples < 1`, or inputs are not finite or lie outside `input_range`.
+    `num_samples` is below 1 or above `max_samples`, inputs hold no example or more than
+    `max_batch`, are not finite or lie outside `input_range`.
 
     Args:
         model: As for `bbh.predict`.
@@ -145,6 +164,10 @@ def export(
         abstention: `bbh.decisions.Abstention` or a number, the threshold above which the model
             should not decide: answers then hold `abstain`, boolean. None: they do not.
         abstain_score: Name of the answer that is compared with it.
+        max_samples: Integer, the largest `num_samples` that a call may ask for: one request must
+            not keep the server busy for hours. None: 2^30.
+        max_batch: Integer, how many examples a call may hold at most: their activations are in
+            memory at once. None: any number.
 
     Returns:
         `path`.
@@ -155,11 +178,15 @@ def export(
         ValueError: If `input_range` is not a pair of increasing numbers, the model has no input
             shape, the likelihood does not fit its outputs, or the threshold is no number.
     """
-    if input_range is not None and not (len(input_range) == 2 and input_range[0] < input_range[1]):
-        raise ValueError(
-            "Argument `input_range` must be a pair of increasing numbers or None. "
-            f"Received: input_range={input_range}"
-        )
+    input_range = _checked_range(input_range)
+    limits = (
+        MOST_SAMPLES
+        if max_samples is None
+        else check_integer("max_samples", max_samples, 1, MOST_SAMPLES),
+        None if max_batch is None else check_integer("max_batch", max_batch, 1),
+    )
+    if not isinstance(path, (str, os.PathLike)):
+        raise refusal("path", "a folder, a string or path", path)
     sampler = as_sampler(model)
     if sampler.inputs is None:
         raise ValueError(
@@ -177,26 +204,34 @@ def export(
         specs = tf.TensorSpec((None, *pipeline.image_shape), tf.float32, name="x")
     if abstention is not None:
         threshold = getattr(abstention, "threshold", abstention)
-        if isinstance(threshold, bool) or not isinstance(threshold, numbers.Real):
-            raise ValueError(
-                "Argument `abstention` must be a number or what bbh.decisions.fit_abstention "
-                f"returns. Received: abstention={abstention!r}"
-            )
-        if math.isnan(threshold):
-            raise ValueError("Argument `abstention` must not be NaN. Received: abstention=nan")
+        if math.isnan(as_float(threshold)):
+            allowed = "a number, not NaN, or what bbh.decisions.fit_abstention returns"
+            raise refusal("abstention", allowed, abstention)
         abstention = abstain_score, float(threshold)
-    module = ServedPosterior(sampler, found, specs, input_range, preprocess, abstention)
+    module = ServedPosterior(sampler, found, specs, input_range, preprocess, abstention, limits)
     signatures = {"serving_default": module.serving_default, "serve": module.serve}
     num_bytes = sum(math.prod(v.shape) * v.dtype.size for v in module.parameters)
     with files.new_folder(path, num_bytes) as folder:
         tf.saved_model.save(module, os.fspath(folder), signatures=signatures)
-        _write_readme(folder, module, sampler, specs, input_range)
+        _write_readme(folder, module, sampler, specs, input_range, limits)
     return path
 
 
-def _write_readme(path, module, sampler, specs, input_range):
+def _checked_range(input_range):
+    """Returns a pair of increasing floats, or None."""
+    if input_range is None:
+        return None
+    is_pair = isinstance(input_range, (tuple, list, np.ndarray)) and np.shape(input_range) == (2,)
+    low, high = map(as_float, input_range) if is_pair else (math.nan, math.nan)
+    if not low < high:
+        raise refusal("input_range", "a pair of increasing numbers or None", input_range)
+    return low, high
+
+
+def _write_readme(path, module, sampler, specs, input_range, limits):
     """Says beside the SavedModel, where such things go, what it takes and what it answers."""
     values = "finite" if input_range is None else "in [{:g}, {:g}]".format(*input_range)
+    batch = "any number of" if limits[1] is None else f"1 to {limits[1]}"
     taken = [
         f"- `{spec.name}`, {spec.dtype.name} {_sizes(spec.shape)}"
         for spec in tf.nest.flatten(specs)
@@ -206,11 +241,12 @@ def _write_readme(path, module, sampler, specs, input_range):
         f"- `{name}`, {value.dtype.name} {_sizes(value.shape)}" for name, value in answers.items()
     ]
     lines = [
-        "`serve` takes, besides `num_samples`, an int32 scalar of at least 1:",
+        f"`serve` takes, besides `num_samples`, an int32 scalar from 1 to {limits[0]}:",
         "",
         *taken,
         "",
-        f"Numbers must be {values}. `serving_default` draws {DEFAULT_NUM_SAMPLES} samples. Both",
+        f"A call holds {batch} examples. Numbers must be {values}. `serving_default` draws",
+        f"{min(DEFAULT_NUM_SAMPLES, limits[0])} samples. Both",
         "answer:",
         "",
         *answered,

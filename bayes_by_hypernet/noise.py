@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet.checks import check_integer
+from bayes_by_hypernet.checks import check_integer, refusal
 from bayes_by_hypernet.draws import DrawingLayer
 
 
@@ -35,7 +35,7 @@ class AuxiliaryNoise(DrawingLayer):
     def __init__(self, dim=1, num_samples=5, seed=None, **kwargs):
         super().__init__(seed, **kwargs)
         self.dim = check_integer("dim", dim, 1)
-        self.num_samples = _check_num_samples(num_samples)
+        self.num_samples = check_integer("num_samples", num_samples, 1)
 
     def build(self, input_shape=None):
         self.built = True
@@ -50,13 +50,16 @@ class AuxiliaryNoise(DrawingLayer):
         return keras.KerasTensor((count, self.dim), self.compute_dtype)
 
     def _count(self, num_samples):
-        return self.num_samples if num_samples is None else _check_num_samples(num_samples)
+        return self.num_samples if num_samples is None else check_num_samples(num_samples)
 
     def get_config(self):
         return {**super().get_config(), "dim": self.dim, "num_samples": self.num_samples}
 
 
-def _check_num_samples(num_samples):
-    return (
-        num_samples if tf.is_tensor(num_samples) else check_integer("num_samples", num_samples, 1)
-    )
+def check_num_samples(num_samples):
+    """Returns an integer of at least 1, or a scalar tensor of integers; ValueError otherwise."""
+    if not tf.is_tensor(num_samples):
+        return check_integer("num_samples", num_samples, 1)
+    if not num_samples.dtype.is_integer or num_samples.shape.rank not in (0, None):
+        raise refusal("num_samples", "an integer or a scalar tensor of integers", num_samples)
+    return tf.cast(num_samples, tf.int32)

@@ -44,13 +44,21 @@ def cross_entropy_margin(labels, logits):
     Raises:
         InvalidArgumentError: If a label is none of the classes.
     """
-    labels, num_classes = tf.cast(labels, tf.int32), tf.shape(logits)[-1]
+    num_classes = tf.shape(logits)[-1]
+    labels = known_classes(labels, num_classes)
+    is_label = tf.one_hot(labels, num_classes, on_value=True, off_value=False)
+    others = tf.reduce_logsumexp(tf.where(is_label, -np.inf, logits), axis=-1)  # (batch, ...)
+    return others - tf.reduce_sum(tf.where(is_label, logits, 0.0), axis=-1)
+
+
+def known_classes(labels, num_classes):
+    """Returns labels as int32; InvalidArgumentError if one is none of the classes."""
+    num_classes = tf.cast(num_classes, tf.int64)
+    labels = tf.cast(labels, tf.int64)  # before int32 wraps what is beyond
     is_known = tf.reduce_all((labels >= 0) & (labels < num_classes))
     message = "Argument `labels` must be at least 0 and less than the number of classes. Received:"
     with tf.control_dependencies([tf.debugging.Assert(is_known, [message, labels, num_classes])]):
-        is_label = tf.one_hot(labels, num_classes, on_value=True, off_value=False)
-    others = tf.reduce_logsumexp(tf.where(is_label, -np.inf, logits), axis=-1)  # (batch, ...)
-    return others - tf.reduce_sum(tf.where(is_label, logits, 0.0), axis=-1)
+        return tf.cast(labels, tf.int32)
 
 
 def input_gradient(inputs, loss):

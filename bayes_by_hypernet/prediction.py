@@ -11,7 +11,7 @@ import tensorflow as tf
 import tqdm
 
 from bayes_by_hypernet import compat, likelihoods, randomness
-from bayes_by_hypernet.checks import check_integer
+from bayes_by_hypernet.checks import check_choice, check_flag, check_integer, check_seed
 from bayes_by_hypernet.inputs import Inputs, count_examples, tensor_specs
 from bayes_by_hypernet.likelihoods import GaussianPrediction, Prediction
 from bayes_by_hypernet.posteriors.samplers import as_sampler, sample_bytes, source_of
@@ -222,6 +222,8 @@ def predict(
     """
     batch_size = 1000 if batch_size is None else check_integer("batch_size", batch_size, 1)
     num_samples = check_integer("num_samples", num_samples, 1)
+    return_samples = check_flag("return_samples", return_samples)
+    check_choice("verbose", verbose, ("auto", 0, 1, 2, False, True))
     key = seed_or_fresh_key(seed)
     predictor = kept(Predictor, model, likelihood, from_logits, x)
     sampler = predictor.sampler
@@ -246,7 +248,7 @@ def seed_or_fresh_key(seed):
     """Returns the key of an integer seed, or a new one that `set_random_seed` makes repeatable."""
     if seed is None:
         return randomness.seed_key(random.getrandbits(62))
-    return randomness.seed_key(check_integer("seed", seed))
+    return randomness.seed_key(check_seed(seed, bits=62))
 
 
 _lock = threading.RLock()

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from bayes_by_hypernet.checks import check_positive, described, refusal
+
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
 class NormalPrior:
@@ -27,15 +29,20 @@ class NormalPrior:
     """
 
     def __init__(self, stddev=1.0):
-        if not stddev > 0:
-            raise ValueError(
-                "Argument `stddev` of the normal prior (`prior_stddev` of a method) must be "
-                f"positive. Received: stddev={stddev}"
-            )
-        self.stddev = float(stddev)
+        try:
+            self.stddev = check_positive("stddev", stddev)
+        except ValueError as error:
+            of_whom = "`stddev` of the normal prior (`prior_stddev` of a method)"
+            raise ValueError(str(error).replace("`stddev`", of_whom)) from None
 
     def __call__(self, shape, seed):
-        samples = tf.random.stateless_normal(shape, seed)
+        try:
+            samples = tf.random.stateless_normal(shape, seed)
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+            raise ValueError(
+                "Arguments `shape` and `seed` must be a shape and a stateless seed, two integers. "
+                f"Received: shape={described(shape)}, seed={described(seed)}"
+            ) from error
         return samples if self.stddev == 1.0 else samples * self.stddev
 
     def get_config(self):
@@ -55,8 +62,6 @@ def get(prior):
     if prior is None:
         return NormalPrior()
     if not callable(prior):
-        raise ValueError(
-            "Argument `prior` must be a callable (shape, seed) -> samples, such as "
-            f"bbh.NormalPrior(1.0), or None. Received: prior={prior!r}"
-        )
+        allowed = "a callable (shape, seed) -> samples, such as bbh.NormalPrior(1.0), or None"
+        raise refusal("prior", allowed, prior)
     return prior

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import NamedTuple
 
+from bayes_by_hypernet.checks import check_choice
 from bayes_by_hypernet.data import cifar5, embedded, embedded_colour, mnist
 from bayes_by_hypernet.data.examples import Dataset
 
@@ -56,12 +57,9 @@ def resolve(
         FileNotFoundError: If `name` is `real` and it cannot be had, or a given `notmnist_dir` does
             not hold the files.
     """
-    source = SOURCES[real]
+    source = SOURCES[check_choice("real", real, tuple(SOURCES))]
     names = ("auto", real, EMBEDDED)
-    if name not in (*names, source.stand_in.NAME):
-        raise ValueError(
-            f"Argument `name` must be one of {', '.join(names)}. Received: name={name!r}"
-        )
+    check_choice("name", name, (*names, source.stand_in.NAME))
     stand_in = (source.stand_in.NAME, source.stand_in.OUTLIER_NAME)
     if name in (EMBEDDED, source.stand_in.NAME):
         return Resolved(*stand_in, None)

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from bayes_by_hypernet.checks import check_between
 from bayes_by_hypernet.metrics import arrays as checked
 from bayes_by_hypernet.metrics.selective import risk_coverage_curve, sorted_pair
 
@@ -77,7 +78,7 @@ def fit_abstention(scores, losses, risk, delta=None) -> Abstention:
         array([False,  True])
     """
     if delta is None:
-        risk = checked.check_between("risk", risk, 0.0, np.finfo(np.float64).max, closed=True)
+        risk = check_between("risk", risk, 0.0, np.finfo(np.float64).max, closed=True)
         curve = risk_coverage_curve(scores, losses)
         good = np.flatnonzero(curve.risk <= risk)
         if not len(good):
@@ -87,8 +88,8 @@ def fit_abstention(scores, losses, risk, delta=None) -> Abstention:
             *(float(v) for v in (curve.thresholds[last], risk, curve.coverage[last])),
             float(curve.risk[last]),
         )
-    risk = checked.check_between("risk", risk, 0.0, 1.0)
-    delta = checked.check_between("delta", delta, 0.0, 1.0)
+    risk = check_between("risk", risk, 0.0, 1.0)
+    delta = check_between("delta", delta, 0.0, 1.0)
     scores, losses = sorted_pair(scores, losses)
     if not np.isin(losses, (0.0, 1.0)).all():
         raise ValueError(

@@ -114,7 +114,8 @@ def fit_conformal_intervals(mean, targets, std=None, alpha=0.1) -> ConformalInte
     """
     _, targets = _vectors(mean=mean, targets=targets)
     mean, scale = _mean_and_std(mean, std)
-    scores = np.abs(targets - mean) / scale
+    with np.errstate(over="ignore"):  # by a scale near 0
+        scores = np.minimum(np.abs(targets - mean) / scale, np.finfo(np.float64).max)
     return ConformalIntervals(conformal_quantile(scores, alpha), float(alpha), std is not None)
 
 

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from bayes_by_hypernet.checks import check_between
 from bayes_by_hypernet.metrics import arrays as checked
 
 
@@ -32,7 +33,7 @@ def conformal_quantile(scores, alpha) -> float:
         >>> conformal_quantile([1, 2, 3, 4], alpha=0.4)  # k = ceil(5 * 0.6) = 3
         3.0
     """
-    alpha = checked.check_between("alpha", alpha, 0.0, 1.0)
+    alpha = check_between("alpha", alpha, 0.0, 1.0)
     scores = np.sort(checked.as_floats("scores", scores, ("examples",)))
     n = len(scores)
     # The 1e-9 is for products like 10 * 0.7 = 7.000000000000001, whose ceiling is one too many.
@@ -41,7 +42,7 @@ def conformal_quantile(scores, alpha) -> float:
         warnings.warn(
             f"{n} calibration examples are too few for alpha={alpha:g}: every prediction set holds "
             f"all classes and every interval is infinite. It takes at least "
-            f"{math.ceil(1 / alpha - 1 - 1e-9)}.",
+            f"{np.ceil(1 / np.float64(alpha) - 1 - 1e-9):.0f}.",
             stacklevel=3,
         )
         return math.inf

@@ -4,6 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from bayes_by_hypernet.checks import (
+    check_between,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_seed,
+)
 from bayes_by_hypernet.decisions.quantile import conformal_quantile
 from bayes_by_hypernet.metrics import arrays as checked
 
@@ -56,7 +63,7 @@ class ConformalSets:
             )
         uniform = _uniform(len(probs), self.randomized, seed, stream=1)
         sets = _scores(probs, uniform, self) <= self.threshold  # (examples, classes)
-        if not allow_empty:
+        if not check_flag("allow_empty", allow_empty):
             empty = ~sets.any(axis=1)
             sets[empty, probs[empty].argmax(axis=1)] = True
         return sets
@@ -117,22 +124,22 @@ def fit_conformal_sets(
                [False, False],
                [ True, False]])
     """
-    if method not in METHODS:
-        raise ValueError(f"Argument `method` must be one of {METHODS}. Received: method={method!r}")
+    check_choice("method", method, METHODS)
+    randomized = check_flag("randomized", randomized)
     probs = checked.as_probs(probs, ("examples", "classes"))
     labels = checked.as_labels(labels, probs.shape[:1], probs.shape[1])
     is_raps = method == "raps"
-    regularization = checked.check_between(
+    regularization = check_between(
         "regularization", regularization, 0.0, np.finfo(np.float64).max, closed=True
     )
     settings = ConformalSets(
         threshold=np.inf,
-        alpha=checked.check_between("alpha", alpha, 0.0, 1.0),
+        alpha=check_between("alpha", alpha, 0.0, 1.0),
         method=method,
         num_classes=probs.shape[1],
-        randomized=bool(randomized) and method != "lac",
+        randomized=randomized and method != "lac",
         regularization=regularization if is_raps else 0.0,
-        k_reg=checked.check_integer("k_reg", k_reg, 0) if is_raps else 0,
+        k_reg=check_integer("k_reg", k_reg, 0) if is_raps else 0,
     )
     uniform = _uniform(len(probs), settings.randomized, seed, stream=0)
     scores = _scores(probs, uniform, settings)[np.arange(len(labels)), labels]  # (examples,)
@@ -143,7 +150,7 @@ def _uniform(count, randomized, seed, stream):
     """Returns u `(count, 1)`; calibration and prediction draw from two streams of a seed."""
     if not randomized:
         return np.ones((count, 1))
-    entropy = None if seed is None else [checked.check_integer("seed", seed, 0), stream]
+    entropy = None if seed is None else [check_seed(seed, bits=128), stream]
     return np.random.default_rng(entropy).random((count, 1))
 
 

@@ -8,7 +8,7 @@ import warnings
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.checks import check_choice
+from bayes_by_hypernet.checks import check_choice, refusal
 from bayes_by_hypernet.kernels import custom_kernel_kl, library, xla
 from bayes_by_hypernet.kernels import kernel_kl as tensorflow_kernel_kl
 from bayes_by_hypernet.priors import NormalPrior
@@ -167,7 +167,12 @@ def _as_matrices(name, samples):
     if not samples:
         raise ValueError(f"Argument `{name}` must hold at least one tensor. Received: {name}=[]")
     matrices = []
-    for piece in map(tf.convert_to_tensor, samples):
+    try:
+        samples = [tf.convert_to_tensor(piece) for piece in samples]
+    except Exception as error:  # of the object's own conversion
+        allowed = "a dense tensor of floating-point numbers, or a list of them"
+        raise refusal(name, allowed, samples) from error
+    for piece in samples:
         if not piece.dtype.is_floating:
             raise ValueError(
                 f"Argument `{name}` must be floating-point. Received: dtype={piece.dtype.name}"

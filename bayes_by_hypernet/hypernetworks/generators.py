@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from bayes_by_hypernet import compat
-from bayes_by_hypernet.checks import check_integer, check_integers, positive_integers
+from bayes_by_hypernet.checks import check_integer, check_integers, positive_integers, refusal
 
 HIDDEN_UNITS = (64, 256, 512)  # paper, Section 3
 LEAKY_RELU_SLOPE = 0.1  # authors' code
@@ -79,6 +79,15 @@ class ChunkGenerator(SliceGenerator):
 
     def project_conditions(self, kernel):
         return ops.matmul(ops.cast(self.embeddings, kernel.dtype), kernel)
+
+
+def check_noise(name, z, dtype):
+    """Returns noise `(n, d)`, numbers of any type, as a tensor of this dtype; ValueError else."""
+    kind = keras.backend.standardize_dtype(z.dtype) if hasattr(z, "dtype") else None
+    if kind is None or not ("int" in kind or "float" in kind) or len(z.shape) != 2:
+        allowed = "a tensor of real numbers, (n, d): expected ndim=2"
+        raise refusal(name, allowed, z)
+    return ops.cast(z, dtype)
 
 
 def check_hidden_units(hidden_units):

@@ -12,6 +12,7 @@ from bayes_by_hypernet.hypernetworks.generators import (
     ChunkGenerator,
     SliceGenerator,
     check_hidden_units,
+    check_noise,
     check_num_slices,
     count_generator,
 )
@@ -40,6 +41,7 @@ class JointHypernetwork(keras.layers.Layer):
         self.generator.build(input_shape)
 
     def call(self, z, matmul=None):
+        z = check_noise("z", z, self.compute_dtype)
         slices = self.generator(z, matmul=matmul)  # (n, num_slices, slice_size)
         flat = ops.reshape(slices, (-1, slices.shape[1] * slices.shape[2]))
         if flat.shape[1] > self.num_weights:

@@ -10,6 +10,7 @@ from bayes_by_hypernet.hypernetworks.generators import (
     HIDDEN_UNITS,
     SliceGenerator,
     check_hidden_units,
+    check_noise,
     check_num_slices,
     count_generator,
 )
@@ -74,6 +75,7 @@ class HypernetworkKernel(keras.layers.Layer):
         self.generator.build(input_shape)
 
     def call(self, z, matmul=None):
+        z = check_noise("z", z, self.compute_dtype)
         slices = self.generator(z, matmul=matmul)  # (n, num_slices, slice_size)
         if self.num_slices > 1:
             *leading, outputs = self.kernel_shape

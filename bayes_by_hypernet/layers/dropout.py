@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from bayes_by_hypernet import draws
 from bayes_by_hypernet.checks import check_rate
+from bayes_by_hypernet.layers.kinds import real_inputs
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -39,6 +40,7 @@ class MCDropout(draws.DrawingLayer):
         self.built = True
 
     def call(self, inputs, training=None):
+        inputs = real_inputs(self, inputs)
         shape = tf.shape(inputs)
         if draws.current().is_sample:
             shape = tf.concat([[1], shape[1:]], axis=0)

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import compat, randomness
+from bayes_by_hypernet.checks import check_flag, check_log_variance
 from bayes_by_hypernet.divergences import gaussian_kl
 from bayes_by_hypernet.layers.kinds import Conv2DMixin, DenseMixin
 from bayes_by_hypernet.posteriors.layer import PosteriorLayer
@@ -59,9 +60,9 @@ class GaussianLayer(PosteriorLayer):
     def set_posterior(self, use_bias, prior_stddev, initial_log_variance):
         """Checks and stores what the posterior is."""
         _tfp_class(self.TFP_LAYER)  # here, since an import while a function is traced is traced too
-        self.use_bias = use_bias
+        self.use_bias = check_flag("use_bias", use_bias)
         self.prior_stddev = NormalPrior(prior_stddev).stddev
-        self.initial_log_variance = initial_log_variance
+        self.initial_log_variance = check_log_variance("initial_log_variance", initial_log_variance)
 
     def build(self, inputs_shape):
         kernel_shape = self.fix_inputs(inputs_shape)

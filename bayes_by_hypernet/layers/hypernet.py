@@ -109,8 +109,7 @@ class Hypernet(PosteriorWrapper):
             include, exclude, pretrained, num_samples, num_likelihood_samples, max_parameters
         )
         if kl_estimator is not None:
-            check_integer("num_samples", num_samples)
-            if num_samples < 2:
+            if self.num_samples < 2:
                 raise ValueError(
                     "Argument `num_samples` must be at least 2, since Eq. 2 compares each sample "
                     f"with its nearest other. Received: num_samples={num_samples}"

@@ -8,20 +8,16 @@ import tensorflow as tf
 from keras import ops
 
 from bayes_by_hypernet import draws
-from bayes_by_hypernet.checks import check_choice, check_integer
+from bayes_by_hypernet.checks import check_choice, check_integer, positive_integers, refusal
 
 
 def normalise_pair(value, name):
     """Returns `value`, an integer or a pair, as a pair of positive integers."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    try:
-        [first, second] = [check_integer(name, size, 1) for size in pair]
-    except ValueError:
-        raise ValueError(
-            f"Argument `{name}` must be a positive integer or a pair of them. "
-            f"Received: {name}={value!r}"
-        ) from None
-    return first, second
+    checked = positive_integers(pair)
+    if len(checked) != 2:
+        raise refusal(name, "a positive integer or a pair of them", value)
+    return checked
 
 
 def dense_inputs(name, shape):
@@ -45,6 +41,25 @@ def image_inputs(name, shape, channels_axis=-1):
     return keras.layers.InputSpec(ndim=4, axes={channels_axis: shape[channels_axis]})
 
 
+def real_inputs(layer, inputs):
+    """Returns the inputs of a layer, numbers of any type, as a dense tensor of its dtype."""
+    kind = keras.backend.standardize_dtype(inputs.dtype) if hasattr(inputs, "dtype") else None
+    is_dense = not isinstance(inputs, (tf.SparseTensor, tf.RaggedTensor))
+    if kind is None or kind in ("string", "object") or "complex" in kind or not is_dense:
+        allowed = f"a dense tensor of real numbers, as layer {layer.name!r} takes"
+        raise refusal("inputs", allowed, inputs)
+    return keras.ops.cast(inputs, layer.compute_dtype)
+
+
+def get_activation(activation):
+    """Returns an activation function by name; ValueError where there is none."""
+    try:
+        return keras.activations.get(activation)
+    except (TypeError, ValueError):
+        allowed = "None, a function or the name of one in keras.activations"
+        raise refusal("activation", allowed, activation) from None
+
+
 class GivenWeightsMixin:
     """Computes with the weights that a forward pass gives the layer, where it gives some.
 
@@ -52,7 +67,7 @@ class GivenWeightsMixin:
     """
 
     def call(self, inputs, training=None):
-        inputs = tf.cast(inputs, self.compute_dtype)  # integers too
+        inputs = real_inputs(self, inputs)
         given = draws.current().given(self)
         if given is not None:
             return self.activation(self.linear(inputs, *given))
@@ -77,7 +92,7 @@ class DenseMixin(GivenWeightsMixin):
 
     def set_outputs(self, activation, units):
         """Checks and stores what the outputs are."""
-        self.activation = keras.activations.get(activation)
+        self.activation = get_activation(activation)
         self.units = check_integer("units", units, 1)
         self.supports_masking = True
 
@@ -104,7 +119,7 @@ class Conv2DMixin(GivenWeightsMixin):
 
     def set_outputs(self, activation, filters, kernel_size, strides, padding):
         """Checks and stores what the outputs are."""
-        self.activation = keras.activations.get(activation)
+        self.activation = get_activation(activation)
         self.filters = check_integer("filters", filters, 1)
         self.kernel_size = normalise_pair(kernel_size, "kernel_size")
         self.strides = normalise_pair(strides, "strides")

@@ -5,7 +5,8 @@ import math
 import keras
 from keras import ops
 
-from bayes_by_hypernet.checks import check_positive
+from bayes_by_hypernet.checks import check_flag, check_positive
+from bayes_by_hypernet.layers.kinds import real_inputs
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -41,7 +42,7 @@ class LearnedStddev(keras.layers.Layer):
 
     def __init__(self, per_output=False, initial_stddev=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.per_output = bool(per_output)
+        self.per_output = check_flag("per_output", per_output)
         self.initial_stddev = check_positive("initial_stddev", initial_stddev)
         self.supports_masking = True
 
@@ -53,6 +54,7 @@ class LearnedStddev(keras.layers.Layer):
         )
 
     def call(self, inputs):
+        inputs = real_inputs(self, inputs)
         log_stddev = ops.zeros_like(inputs) + ops.cast(self.log_stddev, inputs.dtype)
         return ops.concatenate([inputs, log_stddev], axis=-1)
 

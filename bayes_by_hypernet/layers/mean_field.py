@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from bayes_by_hypernet.checks import check_choice, check_integer, check_log_variance
 from bayes_by_hypernet.divergences import sampled_estimator
 from bayes_by_hypernet.layers.wrapper import PosteriorWrapper
 from bayes_by_hypernet.posteriors.gaussian import GaussianPosterior
@@ -54,6 +55,8 @@ class MeanField(PosteriorWrapper):
         seed=None,
         **kwargs,
     ):
+        check_choice("kl_estimator", kl_estimator, self.KL_ESTIMATORS)
+        num_likelihood_samples = check_integer("num_likelihood_samples", num_likelihood_samples, 1)
         if num_samples is None:
             num_samples = 5 if kl_estimator in ("independent", "full") else 1
             num_samples = max(num_samples, num_likelihood_samples)
@@ -61,7 +64,7 @@ class MeanField(PosteriorWrapper):
         self.set_posterior(
             include, exclude, pretrained, num_samples, num_likelihood_samples, max_parameters
         )
-        self.initial_log_variance = float(initial_log_variance)
+        self.initial_log_variance = check_log_variance("initial_log_variance", initial_log_variance)
         self.prior_stddev = NormalPrior(prior_stddev).stddev
 
     def make_posterior(self, names, shapes, values):

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet.checks import check_choice
+from bayes_by_hypernet.checks import check_between, check_choice, check_positive
+from bayes_by_hypernet.layers.kinds import image_inputs, real_inputs
 
 # Which mean and variance normalise an image: its own, the batch's in prediction too, or the
 # batch's in training and their moving average in prediction.
@@ -23,8 +24,8 @@ class BatchNormalization(keras.layers.Layer):
 
     Args:
         statistics: `"instance"`, `"batch"` or `"moving"`.
-        momentum: Of the moving average.
-        epsilon: Added to the variance.
+        momentum: Number in [0, 1], of the moving average.
+        epsilon: Positive number, added to the variance.
 
     Input and output: `(batch, height, width, channels)`.
     """
@@ -34,10 +35,11 @@ class BatchNormalization(keras.layers.Layer):
     def __init__(self, statistics="moving", momentum=0.99, epsilon=1e-3, **kwargs):
         super().__init__(**kwargs)
         self.statistics = check_choice("statistics", statistics, STATISTICS)
-        self.momentum = momentum
-        self.epsilon = epsilon
+        self.momentum = check_between("momentum", momentum, 0, 1, closed=True)
+        self.epsilon = check_positive("epsilon", epsilon)
 
     def build(self, inputs_shape):
+        self.input_spec = image_inputs(self.name, inputs_shape)
         channels = inputs_shape[-1:]
         self.gamma = self.add_weight(name="gamma", shape=channels, initializer="ones")
         self.beta = self.add_weight(name="beta", shape=channels, initializer="zeros")
@@ -59,6 +61,7 @@ class BatchNormalization(keras.layers.Layer):
         )
 
     def call(self, x, training=None):
+        x = real_inputs(self, x)
         gamma, beta = (keras.ops.cast(v, x.dtype) for v in (self.gamma, self.beta))
         if self.statistics == "moving" and not training:
             mean, variance = (

@@ -3,10 +3,16 @@
 import keras
 
 from bayes_by_hypernet import draws
-from bayes_by_hypernet.checks import check_choice, check_integer
-from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS
+from bayes_by_hypernet.checks import check_choice, check_flag, check_integer, refusal
+from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS, check_noise
 from bayes_by_hypernet.layers.hypernet import Hypernet
-from bayes_by_hypernet.layers.kinds import dense_inputs, image_inputs, normalise_pair
+from bayes_by_hypernet.layers.kinds import (
+    dense_inputs,
+    get_activation,
+    image_inputs,
+    normalise_pair,
+    real_inputs,
+)
 
 
 class _ThinHypernet(Hypernet):
@@ -59,7 +65,7 @@ class _ThinHypernet(Hypernet):
         super().build(inputs_shape)
 
     def call(self, inputs, noise=None, training=None):
-        inputs = keras.ops.cast(inputs, self.compute_dtype)  # integers too
+        inputs = real_inputs(self, inputs)
         if noise is None or draws.current().given(self) is not None:
             return super().call(inputs, training=training)
         samples = self._draw_from(noise, training)
@@ -67,6 +73,7 @@ class _ThinHypernet(Hypernet):
 
     def _draw_from(self, noise, training):
         """Returns the weights of z `(n, d)`, given for kernel and bias, and adds their KL."""
+        noise = check_noise("noise", noise, self.compute_dtype)
         noise = noise if training else noise[:1]
         samples = self.posterior.generate([noise] * len(self.posterior.hypernetworks))
         if training:
@@ -147,7 +154,13 @@ class DenseHypernet(_ThinHypernet):
     ):
         units = check_integer("units", units, 1)
         super().__init__(
-            keras.layers.Dense(units, activation, use_bias, dtype=dtype, name="dense"),
+            keras.layers.Dense(
+                units,
+                get_activation(activation),
+                check_flag("use_bias", use_bias),
+                dtype=dtype,
+                name="dense",
+            ),
             units,
             num_slices,
             noise_dim=noise_dim,
@@ -228,16 +241,19 @@ class Conv2DHypernet(_ThinHypernet):
         **kwargs,
     ):
         filters = check_integer("filters", filters, 1)
+        groups = check_integer("groups", groups, 1)
+        if filters % groups:
+            raise refusal("groups", f"a divisor of `filters`={filters}", groups)
         layer = keras.layers.Conv2D(
             filters,
             normalise_pair(kernel_size, "kernel_size"),
             normalise_pair(strides, "strides"),
             check_choice("padding", padding, ("valid", "same")),
-            data_format,
-            dilation_rate,
+            check_choice("data_format", data_format, (None, "channels_last", "channels_first")),
+            normalise_pair(dilation_rate, "dilation_rate"),
             groups,
-            activation,
-            use_bias,
+            get_activation(activation),
+            check_flag("use_bias", use_bias),
             dtype=dtype,
             name="conv2d",
         )

@@ -4,10 +4,10 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import compat, draws, environment, randomness
-from bayes_by_hypernet.checks import check_integer
+from bayes_by_hypernet.checks import MOST_EXACT_INTEGER, check_flag, check_integer, refusal
 from bayes_by_hypernet.posteriors import call_with
 from bayes_by_hypernet.posteriors.layer import PosteriorLayer
-from bayes_by_hypernet.posteriors.selection import select
+from bayes_by_hypernet.posteriors.selection import check_selection, select
 
 BYTES_PER_PARAMETER = 12  # float32, with Adam's two moments
 
@@ -29,9 +29,10 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
     """
 
     def __init__(self, layer, kl_estimator, num_train_examples=None, seed=None, **kwargs):
-        if isinstance(layer, keras.layers.Layer):
-            kwargs.setdefault("dtype", layer.dtype_policy)
-            _refuse(layer)
+        if not isinstance(layer, keras.layers.Layer):
+            raise refusal("layer", "a Keras layer or model", layer)
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        _refuse(layer)
         super().__init__(
             layer,
             kl_estimator=kl_estimator,
@@ -56,8 +57,8 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
             max_parameters: Largest number of parameters that the posterior may have; None: what
                 half of the free memory holds with Adam's moments.
         """
-        self.include, self.exclude = include, exclude
-        self.pretrained = bool(pretrained)
+        self.include, self.exclude = check_selection(include, exclude)
+        self.pretrained = check_flag("pretrained", pretrained)
         self.num_samples = check_integer("num_samples", num_samples, 1)
         self.num_likelihood_samples = check_integer(
             "num_likelihood_samples", num_likelihood_samples, 1
@@ -65,10 +66,10 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
         if self.num_likelihood_samples > self.num_samples:
             raise ValueError(
                 "Argument `num_likelihood_samples` must be between 1 and `num_samples`="
-                f"{num_samples}. Received: num_likelihood_samples={num_likelihood_samples}"
+                f"{self.num_samples}. Received: num_likelihood_samples={num_likelihood_samples}"
             )
         if max_parameters is not None:
-            max_parameters = check_integer("max_parameters", max_parameters, 1)
+            max_parameters = check_integer("max_parameters", max_parameters, 1, MOST_EXACT_INTEGER)
         self.max_parameters = max_parameters
 
     def make_posterior(self, names, shapes, values):
@@ -125,7 +126,8 @@ class PosteriorWrapper(keras.layers.Wrapper, PosteriorLayer):
             f"max_parameters={limit:,}"
             + ("" if self.max_parameters else " (half of the free memory, with Adam's moments)")
             + f". The most costly tensors: {listed}. Pass architecture='chunked' or 'sliced', "
-            "smaller `hidden_units`, `exclude=` these layers, or a larger `max_parameters`."
+            "smaller `hidden_units`, `exclude=` these layers, or a larger `max_parameters`. "
+            f"Received: max_parameters={self.max_parameters}"
         )
 
     def _freeze(self):

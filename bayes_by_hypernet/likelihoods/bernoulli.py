@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayes_by_hypernet import metrics
+from bayes_by_hypernet.checks import check_flag, refusal
 from bayes_by_hypernet.likelihoods.base import (
     Likelihood,
     check_finite,
@@ -35,7 +36,7 @@ class Bernoulli(Likelihood):
         self, from_logits=True, reduction="sum_over_batch_size", name="bernoulli", dtype=None
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.from_logits = bool(from_logits)
+        self.from_logits = check_flag("from_logits", from_logits)
 
     def call(self, y_true, y_pred):
         losses = self._losses(like_outputs(y_true, y_pred), y_pred)
@@ -136,13 +137,24 @@ def _entropy(probs):
     return -tf.math.xlogy(probs, probs) - tf.math.xlog1py(1 - probs, -probs)
 
 
+def label_tensor(labels):
+    """Returns labels as a dense tensor of numbers; ValueError where they are none."""
+    try:
+        tensor = tf.convert_to_tensor(labels)
+    except (TypeError, ValueError):  # sparse, ragged or no array
+        tensor = None
+    if tensor is None or tensor.dtype in (tf.string, tf.variant) or tensor.dtype.is_complex:
+        raise refusal("labels", "a dense array of real numbers", labels)
+    return tensor
+
+
 def like_outputs(labels, outputs):
     """Returns labels in the shape of the outputs; of a single unit the last axis may be missing.
 
     Raises:
         ValueError: If they would be broadcast.
     """
-    labels = tf.convert_to_tensor(labels)
+    labels = label_tensor(labels)
     single = len(outputs.shape) > 1 and outputs.shape[-1] == 1
     if single and len(labels.shape) == len(outputs.shape) - 1:
         labels = labels[..., tf.newaxis]
@@ -152,7 +164,8 @@ def like_outputs(labels, outputs):
     fits = all(a is None or b is None or a == b for a, b in sizes)
     if len(labels.shape) != len(outputs.shape) or not fits:
         raise ValueError(
-            "Labels must have the shape of the outputs, (batch, ..., units). Received: labels of "
-            f"shape {tuple(labels.shape)}, outputs of shape {tuple(outputs.shape)}"
+            "Argument `labels` must have the shape of the outputs, (batch, ..., units). "
+            f"Received: labels of shape {tuple(labels.shape)}, outputs of shape "
+            f"{tuple(outputs.shape)}"
         )
     return labels

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayes_by_hypernet import metrics
+from bayes_by_hypernet.checks import check_flag
 from bayes_by_hypernet.likelihoods.base import (
     Likelihood,
     check_finite,
@@ -12,8 +13,9 @@ from bayes_by_hypernet.likelihoods.base import (
     scaled_sum,
     sum_over_positions,
 )
+from bayes_by_hypernet.likelihoods.bernoulli import label_tensor
 from bayes_by_hypernet.likelihoods.predictions import Prediction
-from bayes_by_hypernet.perturbations import cross_entropy_margin
+from bayes_by_hypernet.perturbations import cross_entropy_margin, known_classes
 
 _HALF = (tf.bfloat16, tf.float16)
 _HALF_TOLERANCE = 0.02  # how far sums of rounded probabilities may be from 1
@@ -40,10 +42,10 @@ class Categorical(Likelihood):
         self, from_logits=True, reduction="sum_over_batch_size", name="categorical", dtype=None
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.from_logits = bool(from_logits)
+        self.from_logits = check_flag("from_logits", from_logits)
 
     def call(self, y_true, y_pred):
-        log_probs = self._log_probs(y_pred)
+        y_true, log_probs = label_tensor(y_true), self._log_probs(y_pred)
         if is_distribution(y_true, y_pred):
             return -tf.reduce_sum(tf.cast(y_true, log_probs.dtype) * log_probs, axis=-1)
         labels = class_indices(y_true, y_pred)
@@ -121,11 +123,16 @@ class Categorical(Likelihood):
         return tf.math.log(tf.maximum(moments[0], metrics.PROBABILITY_FLOOR))
 
     def scaled_loss(self, labels, outputs):
-        labels = tf.convert_to_tensor(labels)
+        labels = label_tensor(labels)
         if not labels.dtype.is_integer:
+            hint = (
+                "; take argmax of probabilities of the classes"
+                if is_distribution(labels, outputs)
+                else ""
+            )
             raise ValueError(
-                "Argument `y` must hold integers, one class for each prediction. Received: dtype "
-                f"{labels.dtype.name}"
+                f"Argument `y` must hold integers, one class for each prediction{hint}. Received: "
+                f"dtype {labels.dtype.name}, shape {tuple(labels.shape)}"
             )
         labels = class_indices(labels, outputs)
         logits = tf.cast(outputs, tf.float32)
@@ -161,10 +168,12 @@ def class_indices(labels, outputs):
     """
     if len(labels.shape) == len(outputs.shape) and labels.shape[-1] == 1:
         labels = tf.squeeze(labels, -1)
-    if len(labels.shape) != len(outputs.shape) - 1:
+    sizes = zip(labels.shape, outputs.shape[:-1], strict=False)
+    fits = all(a is None or b is None or a == b for a, b in sizes)
+    if len(labels.shape) != len(outputs.shape) - 1 or not fits:
         raise ValueError(
-            "Labels must be class indices with one axis less than the outputs, or probabilities "
-            f"of their shape. Received: labels of shape {tuple(labels.shape)}, outputs of shape "
-            f"{tuple(outputs.shape)}"
+            "Argument `labels` must be class indices with one axis less than the outputs, or "
+            f"probabilities of their shape. Received: labels of shape {tuple(labels.shape)}, "
+            f"outputs of shape {tuple(outputs.shape)}"
         )
-    return tf.cast(labels, tf.int32)
+    return known_classes(labels, tf.shape(outputs)[-1])

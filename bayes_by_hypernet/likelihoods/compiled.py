@@ -6,6 +6,7 @@ import warnings
 import keras
 import tensorflow as tf
 
+from bayes_by_hypernet.checks import check_flag, refusal
 from bayes_by_hypernet.likelihoods.base import Likelihood
 from bayes_by_hypernet.likelihoods.bernoulli import Bernoulli
 from bayes_by_hypernet.likelihoods.categorical import Categorical
@@ -43,6 +44,8 @@ def get(likelihood, from_logits=None):
     Raises:
         ValueError: If it is neither, or `from_logits` contradicts it.
     """
+    if from_logits is not None:
+        from_logits = check_flag("from_logits", from_logits)
     if isinstance(likelihood, Likelihood):
         if from_logits not in (None, getattr(likelihood, "from_logits", None)):
             raise ValueError(
@@ -51,10 +54,8 @@ def get(likelihood, from_logits=None):
             )
         return likelihood
     if not isinstance(likelihood, str) or likelihood not in NAMES:
-        raise ValueError(
-            'Argument `likelihood` must be "categorical", "bernoulli", "gaussian" or an object of '
-            f"bbh.likelihoods. Received: likelihood={likelihood!r}"
-        )
+        allowed = '"categorical", "bernoulli", "gaussian" or an object of bbh.likelihoods'
+        raise refusal("likelihood", allowed, likelihood)
     if likelihood == "gaussian":
         return Gaussian()
     return NAMES[likelihood](from_logits is not False)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayes_by_hypernet import metrics
+from bayes_by_hypernet.checks import check_positive, refusal
 from bayes_by_hypernet.likelihoods.base import Likelihood, check_finite, sum_over_positions
 from bayes_by_hypernet.likelihoods.bernoulli import like_outputs
 from bayes_by_hypernet.likelihoods.predictions import GaussianPrediction
@@ -199,13 +200,11 @@ def _checked_stddev(stddev):
         return None
     if isinstance(stddev, str) and stddev in LEARNED:
         return "learned"
+    many = isinstance(stddev, (list, tuple)) or (hasattr(stddev, "shape") and np.ndim(stddev))
     try:
-        values = np.asarray(stddev, float)
+        values = [check_positive("stddev", value) for value in np.asarray(stddev).reshape(-1)]
     except (TypeError, ValueError):
-        values = np.asarray(np.nan)
-    if values.ndim > 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
-        raise ValueError(
-            'Argument `stddev` must be a positive number, one for each output, "learned" or None. '
-            f"Received: stddev={stddev!r}"
-        )
-    return values.tolist()
+        values = []
+    if not values or np.ndim(stddev) > 1:
+        raise refusal("stddev", 'a positive number, one for each output, "learned" or None', stddev)
+    return values if many else values[0]

@@ -4,20 +4,32 @@ import numbers
 
 import numpy as np
 
+from bayes_by_hypernet.checks import described, is_number
+
 # The smallest probability whose logarithm counts, 87.3 nats: float32's smallest normal number.
 # A softmax in float32 turns anything less into 0 or a number without precision.
 PROBABILITY_FLOOR = float(np.finfo(np.float32).tiny)
 
 
 def as_array(name, values):
-    """Returns `values` as an array of whatever type; ValueError where rows differ in length."""
-    try:
-        return np.asarray(values)
-    except ValueError as error:
+    """Returns `values` as an array of whatever type; ValueError where they make none."""
+    if np.ma.is_masked(values):  # an array of them would hold what the mask hides
         raise ValueError(
-            f"Argument `{name}` must be an array of numbers. Received: {type(values).__name__} "
-            f"({error})"
-        ) from error
+            f"Argument `{name}` must not be masked; leave out or fill what is. Received: "
+            f"{described(values)}"
+        )
+    try:
+        array = np.asarray(values)
+    except Exception as error:  # of the object's own conversion
+        array, reason = None, f" ({error})"
+    else:
+        reason = ""
+    if array is None or (array.ndim == 0 and array.dtype == object and not is_number(values)):
+        raise ValueError(
+            f"Argument `{name}` must be an array of numbers. Received: {type(values).__name__}"
+            f"{reason}; make ragged and sparse arrays dense"
+        )
+    return array
 
 
 def as_floats(name, values, axes=None, allow_infinite=False):
@@ -32,13 +44,16 @@ def as_floats(name, values, axes=None, allow_infinite=False):
     """
     values = as_array(name, values)
     # float64(1j) is 0 and float64("1") is 1: neither is what the caller meant.
-    if values.dtype.kind in "cSUmM":
+    is_real = values.dtype.kind not in "cSUmM"
+    if values.dtype == object:
+        is_real = all(v is None or isinstance(v, numbers.Real) for v in values.flat)
+    if not is_real:
         raise ValueError(
             f"Argument `{name}` must hold real numbers. Received: dtype={values.dtype}"
         )
     try:
         values = values.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"Argument `{name}` must hold real numbers. Received: dtype={values.dtype}"
         ) from error
@@ -159,25 +174,6 @@ def as_same_shape(**arguments):
                 f"Received: shape={values.shape}"
             )
     return arrays
-
-
-def check_integer(name, value, least):
-    """Returns an integer of at least `least`."""
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < least:
-        allowed = f"at least {least}" if is_integer else f"an integer of at least {least}"
-        raise ValueError(f"Argument `{name}` must be {allowed}. Received: {name}={value!r}")
-    return int(value)
-
-
-def check_between(name, value, least, most, closed=False):
-    """Returns a number as a float, strictly between two others, or also equal to them."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    inside = is_number and (least <= value <= most if closed else least < value < most)
-    if not inside:
-        span = f"in [{least:g}, {most:g}]" if closed else f"above {least:g} and below {most:g}"
-        raise ValueError(f"Argument `{name}` must be a number {span}. Received: {name}={value!r}")
-    return float(value)
 
 
 def count_non_finite(values):

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from bayes_by_hypernet.checks import check_count
 from bayes_by_hypernet.metrics.arrays import (
     PROBABILITY_FLOOR,
     as_binary_labels,
     as_binary_probs,
-    check_integer,
 )
 from bayes_by_hypernet.metrics.calibration import binned_gap
 
@@ -78,7 +78,7 @@ def binary_calibration_error(probs, labels, num_bins=15) -> float:
         Float in [0, 1].
     """
     probs, labels = _pair(probs, labels)
-    return float(binned_gap(probs.ravel(), labels.ravel(), check_integer("num_bins", num_bins, 1)))
+    return float(binned_gap(probs.ravel(), labels.ravel(), check_count("num_bins", num_bins)))
 
 
 def _pair(probs, labels):

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayes_by_hypernet.metrics.arrays import as_pair, check_integer
+from bayes_by_hypernet.checks import check_count
+from bayes_by_hypernet.metrics.arrays import as_pair
 
 
 class CalibrationBins(NamedTuple):
@@ -35,7 +36,7 @@ def calibration_bins(probs, labels, num_bins=15) -> CalibrationBins:
         ValueError: If `num_bins` is below 1.
     """
     probs, labels = as_pair(probs, labels)
-    num_bins = check_integer("num_bins", num_bins, 1)
+    num_bins = check_count("num_bins", num_bins)
     confidence = probs.max(axis=1)  # (examples,)
     bins = equal_width_bins(confidence, num_bins)
     counts, sure, right = (
@@ -84,7 +85,7 @@ def adaptive_calibration_error(probs, labels, num_bins=15) -> float:
         0.35
     """
     probs, labels = as_pair(probs, labels)
-    num_bins = check_integer("num_bins", num_bins, 1)
+    num_bins = check_count("num_bins", num_bins)
     confidence = probs.max(axis=1)  # (examples,)
     ranks = np.searchsorted(np.sort(confidence), confidence, side="left")  # (examples,)
     gaps = confidence - (probs.argmax(axis=1) == labels)
@@ -116,7 +117,7 @@ def classwise_calibration_error(probs, labels, num_bins=15) -> float:
         0.4
     """
     probs, labels = as_pair(probs, labels)
-    num_bins = check_integer("num_bins", num_bins, 1)
+    num_bins = check_count("num_bins", num_bins)
     errors = [
         binned_gap(of_class, labels == c, num_bins) for c, of_class in enumerate(probs.transpose())
     ]

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from bayes_by_hypernet.checks import check_count
 from bayes_by_hypernet.metrics.arrays import (
     PROBABILITY_FLOOR,
     as_class_probs,
     as_pair,
     as_probs,
-    check_integer,
 )
 
 
@@ -54,7 +54,7 @@ def entropy_cdf(probs, num_points=201) -> np.ndarray:
     Raises:
         ValueError: If `num_points` is below 2.
     """
-    num_points = check_integer("num_points", num_points, 2)
+    num_points = check_count("num_points", num_points, 2)
     probs = as_class_probs(probs)
     relative = np.minimum(entropy_of(probs) / np.log(probs.shape[1]), 1.0)  # of a rounding error
     counts = np.searchsorted(np.sort(relative), np.linspace(0, 1, num_points), side="right")

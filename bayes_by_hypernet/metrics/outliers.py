@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bayes_by_hypernet.metrics.arrays import as_floats, as_probs, check_between
+from bayes_by_hypernet.checks import check_between, check_choice
+from bayes_by_hypernet.metrics.arrays import as_floats, as_probs
 
 
 def max_probability_score(probs) -> np.ndarray:
@@ -50,7 +51,11 @@ def energy_score(logits, temperature=1.0) -> np.ndarray:
     """
     logits = as_floats("logits", logits, ("...", "classes"))
     temperature = check_between("temperature", temperature, 0.0, np.inf)
-    return -temperature * np.logaddexp.reduce(logits / temperature, axis=-1)
+    largest = logits.max(axis=-1)
+    # Beside the largest: T may be near 0, where logits / T would overflow.
+    with np.errstate(over="ignore"):
+        relative = np.exp((logits - largest[..., np.newaxis]) / temperature)
+    return -largest - temperature * np.log(relative.sum(axis=-1))
 
 
 def outlier_auroc(in_entropy, out_entropy) -> float:
@@ -138,10 +143,7 @@ def outlier_fpr(in_scores, out_scores, tpr=0.95, positive="out") -> float:
 
 
 def _with_positive(in_scores, out_scores, positive):
-    if positive not in ("in", "out"):
-        raise ValueError(
-            f'Argument `positive` must be "in" or "out". Received: positive={positive!r}'
-        )
+    check_choice("positive", positive, ("in", "out"))
     is_outlier, scores = _labelled(in_scores=in_scores, out_scores=out_scores)
     return (is_outlier, scores) if positive == "out" else (1 - is_outlier, -scores)
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayes_by_hypernet.metrics.arrays import as_floats, as_same_shape, check_integer
+from bayes_by_hypernet.checks import check_choice, check_count
+from bayes_by_hypernet.metrics.arrays import as_floats, as_same_shape
 
 
 def gaussian_nll(mean, std, targets) -> float:
@@ -119,10 +120,7 @@ def crps_samples(samples, targets, estimator="plain") -> float:
         >>> crps_samples([[0.0], [2.0]], [1.0]), crps_samples([[0.0], [2.0]], [1.0], "fair")
         (0.5, 0.0)
     """
-    if estimator not in ("plain", "fair"):
-        raise ValueError(
-            f'Argument `estimator` must be "plain" or "fair". Received: estimator={estimator!r}'
-        )
+    check_choice("estimator", estimator, ("plain", "fair"))
     samples, targets = _samples_and_targets(samples, targets)
     n = len(samples)
     if estimator == "fair" and n < 2:
@@ -212,7 +210,7 @@ def quantile_calibration_curve(pit, num_levels=99) -> QuantileCalibration:
             f"Argument `pit` must be in [0, 1]. Received: values from {pit.min():.6g} to "
             f"{pit.max():.6g}"
         )
-    num_levels = check_integer("num_levels", num_levels, 1)
+    num_levels = check_count("num_levels", num_levels)
     nominal = np.arange(1, num_levels + 1) / (num_levels + 1)
     counts = np.searchsorted(np.sort(pit, axis=None), nominal, side="right")
     return QuantileCalibration(nominal, counts / pit.size)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayes_by_hypernet.metrics.arrays import as_floats, check_between
+from bayes_by_hypernet.checks import check_between
+from bayes_by_hypernet.metrics.arrays import as_floats
 
 
 class RiskCoverageCurve(NamedTuple):

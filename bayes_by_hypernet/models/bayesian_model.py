@@ -7,7 +7,13 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import compat, draws, likelihoods, randomness
-from bayes_by_hypernet.checks import check_integer, check_num_train_examples, check_positive
+from bayes_by_hypernet.checks import (
+    check_at_least,
+    check_integer,
+    check_num_train_examples,
+    check_positive,
+    check_seed,
+)
 from bayes_by_hypernet.divergences import sampled_estimator, scaled_kl
 from bayes_by_hypernet.layers import Hypernet
 from bayes_by_hypernet.layers.wrapper import PosteriorWrapper
@@ -81,10 +87,10 @@ class BayesianModel(keras.Model):
         self.num_validation_samples = check_integer(
             "num_validation_samples", num_validation_samples, 1
         )
-        self.temperature = float(temperature)
+        self.temperature = check_at_least("temperature", temperature, 0)
         self.estimator_settings = dict(estimator_settings or {})
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = check_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.kl_factor = KLFactor()
         self._nll_tracker = keras.metrics.Mean(name="nll")
         self._kl_tracker = keras.metrics.Mean(name="kl_per_example")

@@ -7,7 +7,7 @@ import sys
 import keras
 
 from bayes_by_hypernet import layers
-from bayes_by_hypernet.checks import check_choice
+from bayes_by_hypernet.checks import check_choice, check_flag, described
 from bayes_by_hypernet.divergences import SAMPLED_ESTIMATORS
 from bayes_by_hypernet.models.bayesian_model import BayesianModel, inputs_of
 from bayes_by_hypernet.posteriors.selection import select
@@ -103,11 +103,11 @@ def bayesify(
     if not isinstance(model, keras.Model):
         raise ValueError(
             "Argument `model` must be a Keras model; wrap a layer with bbh.layers.Hypernet or "
-            f"MeanField. Received: {model!r} of type {type(model).__name__}"
+            f"MeanField. Received: {described(model)} of type {type(model).__name__}"
         )
     check_choice("method", method, tuple(METHODS))
     inputs_of(model)
-    if not options.pop("keep_dropout", True):
+    if not check_flag("keep_dropout", options.pop("keep_dropout", True)):
         model = replace_layers(model, _without_dropout)
     settings = {name: options.pop(name) for name in _OF_MODEL if name in options}
     settings |= {"num_train_examples": num_train_examples, "seed": seed, "name": model.name}

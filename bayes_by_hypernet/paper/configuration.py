@@ -8,6 +8,7 @@ import pathlib
 import tensorflow as tf
 
 from bayes_by_hypernet import data, files
+from bayes_by_hypernet.checks import check_at_least, check_integer, check_positive, refusal
 from bayes_by_hypernet.data.pipeline import PIPELINES
 from bayes_by_hypernet.paper import methods, networks, protocols, schema
 
@@ -59,17 +60,16 @@ class RunConfig:
         self.method_options()
         self.make_network()
         for name in ("epochs", "batch_size", "num_predictive_samples"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        _check("learning_rate", self.learning_rate, self.learning_rate > 0, "positive")
-        _check("temperature", self.temperature, self.temperature >= 0, "at least 0")
-        _check("seed", self.seed, 0 <= self.seed < 2**31, "between 0 and 2^31 - 1")
+            check_integer(name, getattr(self, name), 1)
+        check_positive("learning_rate", self.learning_rate)
+        check_at_least("temperature", self.temperature, 0)
+        if not 0 <= check_integer("seed", self.seed, most=2**62) < 2**31:
+            raise refusal("seed", "between 0 and 2^31 - 1", self.seed)
         if self.max_train_examples is not None:
-            _check(
-                "max_train_examples",
-                self.max_train_examples,
-                self.max_train_examples >= self.batch_size,
-                f"at least `batch_size`={self.batch_size}",
-            )
+            check_integer("max_train_examples", self.max_train_examples)
+            if self.max_train_examples < self.batch_size:
+                allowed = f"at least `batch_size`={self.batch_size}"
+                raise refusal("max_train_examples", allowed, self.max_train_examples)
 
     def method_options(self):
         """Returns the method's validated `Options`."""
@@ -215,8 +215,3 @@ def default_protocol(dataset: str) -> str:
     """`paper` where there is an accelerator and real data, else `demo`."""
     accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
     return "paper" if accelerated and "embedded" not in dataset else "demo"
-
-
-def _check(name, value, holds, allowed):
-    if not holds:
-        raise ValueError(f"Argument `{name}` must be {allowed}. Received: {name}={value}")

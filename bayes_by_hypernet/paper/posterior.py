@@ -6,7 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from bayes_by_hypernet import files, randomness
-from bayes_by_hypernet.checks import check_choice, check_integer
+from bayes_by_hypernet.checks import check_choice, check_integer, check_seed, refusal
 from bayes_by_hypernet.likelihoods import GaussianPrediction, Prediction
 from bayes_by_hypernet.paper.configuration import CONFIG_FILE, read_config
 from bayes_by_hypernet.prediction import predict
@@ -42,6 +42,8 @@ def load(run_directory: str | os.PathLike) -> "Posterior":
         DamagedFileError: If its configuration cannot be read.
         SchemaError: If a later version of the package wrote the run.
     """
+    if not isinstance(run_directory, (str, os.PathLike)):
+        raise refusal("run_directory", "the path of a folder", run_directory)
     directory = pathlib.Path(run_directory)
     config = read_config(directory)
     if config is None:
@@ -115,7 +117,7 @@ class Posterior:
         Raises:
             ValueError: If an argument is none of these.
         """
-        num_samples = check_integer("num_samples", num_samples, 1)
+        num_samples, seed = check_integer("num_samples", num_samples, 1), check_seed(seed, bits=62)
         key = randomness.fresh_key() if seed is None else randomness.seed_key(seed)
         if names is None:
             return self.draw(num_samples, key)

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from bayes_by_hypernet import draws, randomness
+from bayes_by_hypernet.checks import described, refusal
 from bayes_by_hypernet.posteriors.binding import call_with
 from bayes_by_hypernet.posteriors.layer import PosteriorLayer
 
@@ -211,11 +212,13 @@ def source_of(model, sampler):
 def _loaded(model):
     """Returns a Keras model, loaded where a path is given."""
     if isinstance(model, (str, os.PathLike)):
+        if not os.path.exists(model):
+            raise refusal("model", "the path of a `.keras` file, where it is a path", model)
         model = keras.saving.load_model(model, safe_mode=True)
     if not isinstance(model, keras.layers.Layer):
         raise ValueError(
             "Argument `model` must be a Keras model, a posterior, the path of a `.keras` file, or "
-            f"a list of models. Received: {model!r} of type {type(model).__name__}"
+            f"a list of models. Received: {described(model)} of type {type(model).__name__}"
         )
     return model
 

@@ -6,6 +6,7 @@ import inspect
 import keras
 
 from bayes_by_hypernet import compat
+from bayes_by_hypernet.checks import refusal
 
 # Their scales start at 1 and their number is small: points, as in the paper's ResNet.
 NORMALIZATIONS = tuple(
@@ -35,6 +36,7 @@ def select(layer, include=None, exclude=None):
     Raises:
         ValueError: If something of `include` or `exclude` matches nothing, or nothing is selected.
     """
+    check_selection(include, exclude)
     owners = _owners(layer)
     if not owners:
         raise ValueError(
@@ -63,6 +65,16 @@ def select(layer, include=None, exclude=None):
             f"{_names(owners)}"
         )
     return chosen
+
+
+def check_selection(include, exclude):
+    """Returns both; ValueError where one is no name, class, function, or list of these, or None."""
+    for name, value in (("include", include), ("exclude", exclude)):
+        wanted = value if isinstance(value, (list, tuple, set)) else [value]
+        if value is not None and not all(isinstance(w, str) or callable(w) for w in wanted):
+            allowed = "names, patterns, layer classes, functions of a layer, or lists of them"
+            raise refusal(name, allowed, value)
+    return include, exclude
 
 
 def _owners(layer):
@@ -100,12 +112,7 @@ def _fits(wanted, variable, layers):
         return any(fnmatch.fnmatchcase(name, wanted) for name in names)
     if inspect.isclass(wanted):
         return any(isinstance(layer, wanted) for layer in layers)
-    if callable(wanted):
-        return any(wanted(layer) for layer in layers)
-    raise ValueError(
-        "Arguments `include` and `exclude` must be names, patterns, layer classes, functions of a "
-        f"layer, or lists of them. Received: {wanted!r}"
-    )
+    return any(wanted(layer) for layer in layers)
 
 
 def _keep_points(layers):

@@ -6,6 +6,7 @@ import warnings
 import keras
 import tensorflow as tf
 
+from bayes_by_hypernet.checks import check_at_least, check_between, check_flag, check_integer
 from bayes_by_hypernet.kernels import library, outer_product, xla
 
 # Arguments that `apply` honours and `apply_local` cannot: they change gradients or variables
@@ -77,11 +78,40 @@ class FusedAdam(keras.optimizers.Adam):
         gradient_accumulation_steps=None,
         name=None,
     ):
-        if amsgrad:
+        if check_flag("amsgrad", amsgrad):
             raise ValueError(
                 "Argument `amsgrad` must be False, since the fused update has no AMSGrad; use "
                 f"keras.optimizers.Adam for it. Received: amsgrad={amsgrad}"
             )
+        if not callable(learning_rate):  # a schedule is
+            learning_rate = check_at_least("learning_rate", learning_rate, 0)
+        use_ema = check_flag("use_ema", use_ema)
+        beta_1, beta_2, ema_momentum = (
+            check_between(name, value, 0, 1, closed=True)
+            for name, value in (
+                ("beta_1", beta_1),
+                ("beta_2", beta_2),
+                ("ema_momentum", ema_momentum),
+            )
+        )
+        epsilon = check_at_least("epsilon", epsilon, 0)
+        weight_decay, clipnorm, clipvalue, global_clipnorm, loss_scale_factor = (
+            value if value is None else check_at_least(name, value, 0)
+            for name, value in (
+                ("weight_decay", weight_decay),
+                ("clipnorm", clipnorm),
+                ("clipvalue", clipvalue),
+                ("global_clipnorm", global_clipnorm),
+                ("loss_scale_factor", loss_scale_factor),
+            )
+        )
+        ema_overwrite_frequency, gradient_accumulation_steps = (
+            value if value is None else check_integer(name, value, least)
+            for name, value, least in (
+                ("ema_overwrite_frequency", ema_overwrite_frequency, 1),
+                ("gradient_accumulation_steps", gradient_accumulation_steps, 2),
+            )
+        )
         super().__init__(
             learning_rate=learning_rate,
             beta_1=beta_1,
@@ -174,7 +204,10 @@ class FusedAdam(keras.optimizers.Adam):
         updates = list(zip(indices, gradients, variables, strict=True))
         for index, gradient, variable in updates:
             if gradient is None and index not in self._updated_in_backward:
-                raise ValueError(f"The variable {variable.path!r} has no gradient.")
+                raise ValueError(
+                    "Argument `gradients` must hold a tensor for each variable. Received: none for "
+                    f"{variable.path!r}, the variable has no gradient."
+                )
         # Update after all reads: a variable that is still being read is copied when written.
         # Grouped, since a graph with an edge from every gradient to every update grows with the
         # square of their number, to gigabytes for a thousand.

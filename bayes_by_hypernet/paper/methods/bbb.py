@@ -3,7 +3,7 @@
 import dataclasses
 
 from bayes_by_hypernet import models
-from bayes_by_hypernet.checks import check_choice
+from bayes_by_hypernet.checks import check_choice, check_log_variance
 from bayes_by_hypernet.paper.methods.base import Method, PriorOptions
 from bayes_by_hypernet.paper.methods.estimators import (
     KL_ESTIMATORS,
@@ -37,6 +37,7 @@ class BayesByBackpropOptions(PriorOptions):
     def __post_init__(self):
         super().__post_init__()
         check_choice("forward", self.forward, FORWARDS)
+        check_log_variance("initial_log_variance", self.initial_log_variance)
         check_estimator(self, KL_ESTIMATORS)
 
 

@@ -1,6 +1,6 @@
 """The KL estimators that launchers name, and the settings of those from samples."""
 
-from bayes_by_hypernet.checks import check_at_least, check_choice
+from bayes_by_hypernet.checks import check_choice, check_integer
 
 # The launchers' names to the library's.
 SAMPLED_ESTIMATORS = {
@@ -24,13 +24,13 @@ def discriminator(options, hidden_units):
 def check_estimator(options, allowed):
     """Checks the settings of a KL estimated from samples: those of `bbb` and `bbh`."""
     check_choice("kl_estimator", options.kl_estimator, allowed)
-    if options.num_kl_samples < 2:
+    if check_integer("num_kl_samples", options.num_kl_samples) < 2:
         raise ValueError(
             "Argument `num_kl_samples` must be at least 2, since Eq. 2 compares each sample "
             f"with its nearest other. Received: num_kl_samples={options.num_kl_samples}"
         )
     if options.adversarial_weights is not None:
-        check_at_least("adversarial_weights", options.adversarial_weights, 1)
+        check_integer("adversarial_weights", options.adversarial_weights, 1)
         if options.kl_estimator != "adversarial":
             raise ValueError(
                 "Argument `adversarial_weights` has a meaning for kl_estimator='adversarial' only. "
