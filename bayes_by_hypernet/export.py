@@ -124,11 +124,6 @@ def export(
     It loads with TensorFlow alone, holds no custom op and no Python function, and accepts any
     batch size. It answers what `bbh.predict` answers:
 
-    ```
-    served = tf.saved_model.load(path)
-    served.serve(x, num_samples=100)  # or served.serving_default(x)
-    ```
-
     Both return a dict of float32 tensors. Of a categorical or Bernoulli likelihood these are
     `mean`, `entropy` and `mutual_information` (nats); of a Gaussian one `mean` and `std`, and where
     the noise is known the variances `aleatoric`, `epistemic` and `total`. With several outputs the
@@ -153,6 +148,14 @@ def export(
     Raises:
         ValueError: If `input_range` is not a pair of increasing numbers, the model has no input
             shape, the likelihood does not fit its outputs, or the threshold is no number.
+
+    Example:
+        >>> import tempfile
+        >>> layers = [keras.Input((4,)), bbh.layers.MCDropout(0.5), keras.layers.Dense(3)]
+        >>> path = bbh.export(keras.Sequential(layers), tempfile.mkdtemp())
+        >>> served = tf.saved_model.load(path)
+        >>> sorted(served.serve(tf.ones((2, 4)), num_samples=tf.constant(100)))
+        ['entropy', 'mean', 'mutual_information']
     """
     if input_range is not None and not (len(input_range) == 2 and input_range[0] < input_range[1]):
         raise ValueError(
