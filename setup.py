@@ -115,7 +115,15 @@ setup(
         "jinja2>=3.1",
         "tqdm>=4.65",
     ],
-    extras_require={"test": ["pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"]},
+    extras_require={
+        "test": ["pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"],
+        "docs": [
+            "mkdocs-material>=9.7",
+            "mkdocstrings[python]>=1.0",
+            "mike>=2.1",
+            "latex2mathml>=3.78",
+        ],
+    },
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
