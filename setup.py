@@ -121,7 +121,7 @@ setup(
             "mkdocs-material>=9.7",
             "mkdocstrings[python]>=1.0",
             "mike>=2.1",
-            "latex2mathml>=3.78",
+            "ziamath>=0.13",
         ],
     },
     classifiers=[

@@ -4,9 +4,10 @@ import html
 import re
 from pathlib import Path
 
-from latex2mathml.converter import convert
+import ziamath
 from mkdocs.structure.files import File
 
+ziamath.config.svg2 = False  # glyphs as paths: symbols would need ids that pages share
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Links that lead out of docs/, one level too far up for the site.
 FIGURES = re.compile(r"\]\(\.\./((?:\.\./)*results/)")
@@ -30,11 +31,16 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(content, page, config, files):
-    """Renders mathematics as MathML, which browsers show without scripts and fonts."""
-    return MATHEMATICS.sub(_mathml, content)
+    """Draws mathematics as SVG, which browsers show without scripts, fonts and their own MathML."""
+    return MATHEMATICS.sub(_drawn, content)
 
 
-def _mathml(match):
+def _drawn(match):
     tag, bracket, latex = match.groups()
-    display = "inline" if bracket == "(" else "block"
-    return f'<{tag} class="math">{convert(html.unescape(latex), display=display)}</{tag}>'
+    latex, inline = html.unescape(latex), bracket == "("
+    formula = ziamath.Latex(latex, size=17, color="currentColor", inline=inline)
+    attributes = f'role="img" aria-label="{html.escape(latex)}"'
+    if inline:
+        attributes += f' style="vertical-align: {formula.getyofst():.2f}px"'
+    svg = formula.svg().replace("<svg ", f"<svg {attributes} ", 1)
+    return f'<{tag} class="math">{svg}</{tag}>'
