@@ -116,7 +116,15 @@ setup(
         "tqdm>=4.65",
         "filelock>=3.12",
     ],
-    extras_require={"test": ["hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"]},
+    extras_require={
+        "test": ["hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"],
+        "docs": [
+            "mkdocs-material>=9.7",
+            "mkdocstrings[python]>=1.0",
+            "mike>=2.1",
+            "ziamath>=0.13",
+        ],
+    },
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

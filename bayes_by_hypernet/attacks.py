@@ -68,6 +68,14 @@ def fast_sign_attack(
         ValueError: If an argument is out of range, `x` and `y` do not fit, inputs lie outside
             `clip`, or the outputs have no gradient with respect to any input.
         InvalidArgumentError: If a label is none of the model's classes.
+
+    Example:
+        >>> layers = [keras.Input((4,)), bbh.layers.MCDropout(0.5), keras.layers.Dense(3)]
+        >>> model = keras.Sequential(layers)
+        >>> x, labels = np.ones((2, 4)), [0, 2]
+        >>> moved = bbh.fast_sign_attack(model, x, labels, epsilon=0.1, num_samples=10)
+        >>> moved.shape, bool(np.abs(moved - x).max() < 0.11)
+        ((2, 4), True)
     """
     check_epsilon(epsilon)
     clip = checked_clip(clip)

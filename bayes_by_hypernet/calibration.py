@@ -29,6 +29,10 @@ class TemperatureScaling:
         from_samples: Whether it takes predictions of posterior samples, which it averages.
         nll_before, nll: Mean negative log-likelihood of the validation set, nats, without the
             temperature and with it; `nll <= nll_before`.
+
+    Example:
+        >>> TemperatureScaling(temperature=2.0)([[0.9, 0.1]]).round(3)
+        array([[0.75, 0.25]])
     """
 
     temperature: float
@@ -69,6 +73,10 @@ class BinaryTemperatureScaling:
         temperature: Float, or an array `(labels,)` with one for each label.
         from_logits, from_samples, nll_before, nll: As of `TemperatureScaling`; the likelihoods are
             per label.
+
+    Example:
+        >>> BinaryTemperatureScaling(temperature=2.0)([0.9]).round(3)
+        array([0.75])
     """
 
     temperature: float | np.ndarray

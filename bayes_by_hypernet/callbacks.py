@@ -28,6 +28,16 @@ class KLAnnealing(keras.callbacks.Callback):
 
     Raises:
         ValueError: If an argument is negative.
+
+    Example:
+        >>> layer = bbh.layers.MeanField(keras.layers.Dense(1), num_train_examples=1)
+        >>> model = keras.Sequential([keras.Input((4,)), layer])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.zeros((1, 4)), np.zeros((1, 1))
+        >>> annealing = bbh.callbacks.KLAnnealing(start_epoch=1, num_epochs=1)
+        >>> history = model.fit(x, y, epochs=1, callbacks=[annealing], verbose=0)
+        >>> history.history["loss"][0] < 1  # without the KL
+        True
     """
 
     def __init__(self, start_epoch, num_epochs):

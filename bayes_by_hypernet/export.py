@@ -141,11 +141,6 @@ def export(
     batch size up to `max_batch`. Samples are drawn and evaluated one after another, so that their
     number takes time and no memory. It answers what `bbh.predict` answers:
 
-    ```
-    served = tf.saved_model.load(path)
-    served.serve(x, num_samples=100)  # or served.serving_default(x)
-    ```
-
     Both return a dict of float32 tensors. Of a categorical or Bernoulli likelihood these are
     `mean`, `entropy` and `mutual_information` (nats); of a Gaussian one `mean` and `std`, and where
     the noise is known the variances `aleatoric`, `epistemic` and `total`. With several outputs the
@@ -177,6 +172,14 @@ def export(
             there stays.
         ValueError: If `input_range` is not a pair of increasing numbers, the model has no input
             shape, the likelihood does not fit its outputs, or the threshold is no number.
+
+    Example:
+        >>> import tempfile
+        >>> layers = [keras.Input((4,)), bbh.layers.MCDropout(0.5), keras.layers.Dense(3)]
+        >>> path = bbh.export(keras.Sequential(layers), tempfile.mkdtemp())
+        >>> served = tf.saved_model.load(path)
+        >>> sorted(served.serve(tf.ones((2, 4)), num_samples=tf.constant(100)))
+        ['entropy', 'mean', 'mutual_information']
     """
     input_range = _checked_range(input_range)
     limits = (

@@ -14,11 +14,6 @@ class AuxiliaryNoise(DrawingLayer):
     One noise layer that feeds several hypernetwork layers couples their weights (shared noise);
     one noise layer each decouples them (independent noise; Table 2).
 
-    ```
-    z = bbh.AuxiliaryNoise()(x)
-    outputs = bbh.layers.DenseHypernet(10, num_train_examples=60000)(x, noise=z)
-    ```
-
     Args:
         dim: Integer, at least 1, the number of noise dimensions `d`.
         num_samples: Integer, at least 1, the number of samples `n` of one call.
@@ -30,6 +25,13 @@ class AuxiliaryNoise(DrawingLayer):
 
     Returns:
         Tensor `(num_samples, dim)`.
+
+    Example:
+        >>> x = keras.Input((4,))
+        >>> z = bbh.AuxiliaryNoise(dim=2)(x)
+        >>> layer = bbh.layers.DenseHypernet(10, hidden_units=(8, 16), num_train_examples=60000)
+        >>> tuple(layer(x, noise=z).shape)
+        (None, 10)
     """
 
     def __init__(self, dim=1, num_samples=5, seed=None, **kwargs):

@@ -178,12 +178,6 @@ def predict(
 ) -> Prediction | GaussianPrediction:
     """Predicts with the mean over posterior samples (paper, Section 2).
 
-    ```
-    prediction = bbh.predict(model, x, num_samples=100)
-    prediction.mean  # probabilities (N, classes)
-    prediction.epistemic  # what the posterior samples disagree about, nats, (N,)
-    ```
-
     Weight samples are generated in one batch, and each predicts the whole set. Samples of more
     than 512 MiB together are generated in several, and what a seed draws then depends on their
     size. Layers of this package hold one draw for each posterior sample over all batches, so that
@@ -219,6 +213,14 @@ def predict(
         ValueError: If an argument is out of range; `x` is empty, not finite, or does not fit the
             model's inputs; the model has one output unit and nothing says what it is; or
             probabilities are none.
+
+    Example:
+        >>> layers = [keras.Input((4,)), bbh.layers.MCDropout(0.5), keras.layers.Dense(3)]
+        >>> prediction = bbh.predict(keras.Sequential(layers), np.ones((2, 4)), num_samples=100)
+        >>> prediction.mean.shape  # probabilities
+        (2, 3)
+        >>> prediction.epistemic.shape  # what the posterior samples disagree about, nats
+        (2,)
     """
     batch_size = 1000 if batch_size is None else check_integer("batch_size", batch_size, 1)
     num_samples = check_integer("num_samples", num_samples, 1)

@@ -26,6 +26,11 @@ class NormalPrior:
 
     Raises:
         ValueError: If `stddev` is not positive.
+
+    Example:
+        >>> prior = bbh.NormalPrior(0.5)
+        >>> tuple(prior((5, 3), seed=(0, 1)).shape)
+        (5, 3)
     """
 
     def __init__(self, stddev=1.0):

@@ -65,6 +65,10 @@ class Family(NamedTuple):
         function: Takes an image `(height, width, channels)`, float32 in [0, 1], one of `values` and
             the image's `numpy.random.Generator`; returns the corrupted image, to be clipped.
         values: What strengths 1 to 5 mean, numbers.
+
+    Example:
+        >>> bbh.data.corruptions.FAMILIES["rotate"].values
+        (10, 20, 30, 40, 50)
     """
 
     function: Callable
@@ -101,6 +105,11 @@ def corrupt(images, family: str, strength: int, seed: int = 42) -> np.ndarray:
     Reference:
         Hendrycks and Dietterich, 'Benchmarking Neural Network Robustness to Common Corruptions and
         Perturbations', ICLR 2019.
+
+    Example:
+        >>> images = np.zeros((2, 28, 28, 1), np.float32)
+        >>> bbh.data.corruptions.corrupt(images, "gaussian_noise", strength=3).shape
+        (2, 28, 28, 1)
     """
     check_choice("family", family, tuple(FAMILIES))
     if not 0 <= check_integer("strength", strength) <= NUM_STRENGTHS:

@@ -13,6 +13,10 @@ class Examples:
     Attributes:
         images: `(N, H, W, C)` float32 in [0, 1].
         labels: `(N,)` int64.
+
+    Example:
+        >>> len(bbh.data.Examples(images=np.zeros((2, 8, 8, 1)), labels=np.array([0, 1])))
+        2
     """
 
     images: np.ndarray
@@ -37,6 +41,13 @@ class Dataset:
 
     Raises:
         ValueError: If an array's rank, shape, range or length is not as said above.
+
+    Example:
+        >>> images, labels = np.zeros((2, 8, 8, 1), np.float32), np.array([0, 1])
+        >>> examples = bbh.data.Examples(images, labels)
+        >>> dataset = bbh.data.Dataset("mine", "none", 2, examples, None, examples, outliers=images)
+        >>> sorted(dataset.splits)
+        ['test', 'train']
     """
 
     name: str
@@ -70,7 +81,13 @@ class Dataset:
 
 
 def validate(dataset):
-    """Checks a `Dataset`; its docstring says for what."""
+    """Checks a `Dataset`; its docstring says for what.
+
+    Example:
+        >>> images, labels = np.zeros((2, 8, 8, 1), np.float32), np.array([0, 1])
+        >>> examples = bbh.data.Examples(images, labels)
+        >>> bbh.data.validate(bbh.data.Dataset("mine", "none", 2, examples, None, examples, images))
+    """
     for split, examples in dataset.splits.items():
         validate_images(examples.images, f"{split}.images", dataset.train.images.shape[1:])
         _validate_labels(examples, split, dataset.num_classes)
@@ -87,6 +104,12 @@ def validate_images(images, name="images", input_shape=None):
 
     Raises:
         ValueError: If they are not.
+
+    Example:
+        >>> bbh.data.validate_images(np.zeros((2, 8, 8, 1)))
+        >>> bbh.data.validate_images(np.full((2, 8, 8, 1), 255.0))
+        Traceback (most recent call last):
+        ValueError: Argument `images` must have pixels in [0, 1] (divide bytes by 255). ...
     """
     if np.ndim(images) != 4:
         raise ValueError(

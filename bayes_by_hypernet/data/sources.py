@@ -27,7 +27,12 @@ SOURCES = {
 
 
 class Resolved(NamedTuple):
-    """What a run will use: the names of both sets, and why they are not the ones hoped for."""
+    """What a run will use: the names of both sets, and why they are not the ones hoped for.
+
+    Example:
+        >>> bbh.data.resolve("embedded").fallback_reason is None
+        True
+    """
 
     name: str
     outlier_name: str
@@ -56,6 +61,10 @@ def resolve(
         ValueError: If the name is unknown, or the files in a given `notmnist_dir` are damaged.
         FileNotFoundError: If `name` is `real` and it cannot be had, or a given `notmnist_dir` does
             not hold the files.
+
+    Example:
+        >>> bbh.data.resolve("embedded")
+        Resolved(name='embedded', outlier_name='embedded_letters', fallback_reason=None)
     """
     source = SOURCES[check_choice("real", real, tuple(SOURCES))]
     names = ("auto", real, EMBEDDED)
@@ -91,6 +100,11 @@ def load(name: str = "auto", data_dir=None, notmnist_dir=None, real: str = mnist
         `Dataset`. MNIST and its stand-in: 28x28x1 images, 55,000 for training, 5,000 for
         validation, 10,000 for testing, 10,000 outliers. CIFAR-5 and its: 32x32x3 images, 25,000
         for training, none for validation, 5,000 for testing, 5,000 outliers.
+
+    Example:
+        >>> digits = bbh.data.load("embedded")  # doctest: +SKIP
+        >>> digits.train.images.shape, digits.outliers.shape  # doctest: +SKIP
+        ((55000, 28, 28, 1), (10000, 28, 28, 1))
     """
     resolved = resolve(name, data_dir, notmnist_dir, real)
     source = SOURCES[real]

@@ -23,6 +23,10 @@ class Abstention:
         bound: Float: with probability at least 1 - delta the risk of new examples is at most this.
             NaN without `delta`, or if none is accepted.
         delta: Float or None.
+
+    Example:
+        >>> Abstention(threshold=0.3, target_risk=0.1, coverage=0.8, risk=0.1)([0.25, 0.95])
+        array([False,  True])
     """
 
     threshold: float

@@ -17,6 +17,10 @@ class ConformalIntervals:
             standard deviations. Infinite if there were too few calibration examples.
         alpha: Float, the share of targets that may be missed.
         normalized: Whether the width is proportional to the predicted standard deviation.
+
+    Example:
+        >>> ConformalIntervals(threshold=3.0, alpha=0.1)([10.0])
+        array([[ 7., 13.]])
     """
 
     threshold: float
@@ -56,6 +60,10 @@ class ConformalQuantiles:
         threshold: Float, what is added at both ends, in the unit of the targets. Negative if the
             quantiles were too far apart, infinite if there were too few calibration examples.
         alpha: Float, the share of targets that may be missed.
+
+    Example:
+        >>> ConformalQuantiles(threshold=1.0, alpha=0.1)([0.0], [1.0])
+        array([[-1.,  2.]])
     """
 
     threshold: float

@@ -29,6 +29,11 @@ class ConformalSets:
         num_classes: Integer.
         randomized: Whether scores of `"aps"` and `"raps"` are drawn.
         regularization, k_reg: Of `"raps"`.
+
+    Example:
+        >>> sets = ConformalSets(threshold=0.5, alpha=0.1, method="lac", num_classes=3)
+        >>> sets([[0.6, 0.3, 0.1]])  # probabilities of at least 1 - 0.5
+        array([[ True, False, False]])
     """
 
     threshold: float

@@ -23,6 +23,10 @@ def gaussian_kl(mean, stddev, prior_stddev=1.0):
 
     Raises:
         ValueError: If `prior_stddev` is a number and not positive.
+
+    Example:
+        >>> round(float(gaussian_kl(mean=0.0, stddev=0.5)), 4)
+        0.3181
     """
     if isinstance(prior_stddev, numbers.Real) and not prior_stddev > 0:
         raise ValueError(

@@ -23,6 +23,10 @@ def scaled_kl(kl, num_train_examples, anneal=1.0, temperature=1.0):
 
     Raises:
         ValueError: If `num_train_examples` is a number and not positive.
+
+    Example:
+        >>> scaled_kl(1000.0, num_train_examples=500, anneal=0.5)
+        1.0
     """
     if isinstance(num_train_examples, numbers.Real) and not num_train_examples > 0:
         raise ValueError(
@@ -52,6 +56,10 @@ def linear_annealing(step, steps_per_epoch, start_epoch, num_epochs):
 
     Raises:
         ValueError: If `steps_per_epoch` is not positive or `num_epochs` is negative.
+
+    Example:
+        >>> linear_annealing(step=150, steps_per_epoch=100, start_epoch=1, num_epochs=2)
+        0.25
     """
     if not steps_per_epoch > 0:
         raise ValueError(

@@ -86,6 +86,12 @@ class SingleHypernetwork(JointHypernetwork):
     Raises:
         ValueError: If a given `num_slices` does not divide the number of weights, there are none,
             or a size is not a positive integer.
+
+    Example:
+        >>> hypernetwork = bbh.SingleHypernetwork([(784, 100), (100,)], hidden_units=(16, 32))
+        >>> kernel, bias = hypernetwork(keras.random.normal((5, 1)))
+        >>> hypernetwork.num_slices, tuple(kernel.shape), tuple(bias.shape)
+        (20, (5, 784, 100), (5, 100))
     """
 
     def __init__(self, weight_shapes, num_slices=None, hidden_units=HIDDEN_UNITS, **kwargs):

@@ -40,6 +40,11 @@ class HypernetworkKernel(keras.layers.Layer):
     Raises:
         ValueError: If `num_slices` does not divide the output axis, or a size is not a positive
             integer.
+
+    Example:
+        >>> hypernetwork = bbh.HypernetworkKernel((784, 100), hidden_units=(16, 32))
+        >>> tuple(hypernetwork(keras.random.normal((5, 1))).shape)
+        (5, 784, 100)
     """
 
     def __init__(self, kernel_shape, hidden_units=HIDDEN_UNITS, num_slices=1, **kwargs):

@@ -29,6 +29,12 @@ class MCDropout(draws.DrawingLayer):
 
     Raises:
         ValueError: If `rate` is out of range.
+
+    Example:
+        >>> layer = bbh.layers.MCDropout(0.5, seed=0)
+        >>> outputs = np.unique(layer(np.ones((1, 100))))  # outside training, too
+        >>> outputs.tolist()
+        [0.0, 2.0]
     """
 
     def __init__(self, rate, seed=None, **kwargs):

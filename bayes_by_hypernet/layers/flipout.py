@@ -235,6 +235,11 @@ class DenseFlipout(_Dense):
 
     Raises:
         ValueError: If an argument is out of range, or in training `num_train_examples` is missing.
+
+    Example:
+        >>> layer = bbh.layers.DenseFlipout(10, num_train_examples=60000)
+        >>> tuple(layer(np.zeros((1, 4))).shape)
+        (1, 10)
     """
 
     TFP_LAYER = "DenseFlipout"
@@ -245,6 +250,11 @@ class DenseReparameterization(_Dense):
     """`DenseFlipout` by TFP's `DenseReparameterization`: one weight sample for the whole batch.
 
     This is what the paper's authors ran. Arguments, inputs and outputs are `DenseFlipout`'s.
+
+    Example:
+        >>> layer = bbh.layers.DenseReparameterization(10, num_train_examples=60000)
+        >>> tuple(layer(np.zeros((1, 4))).shape)
+        (1, 10)
     """
 
     TFP_LAYER = "DenseReparameterization"
@@ -272,6 +282,11 @@ class Conv2DFlipout(_Conv2D):
 
     Raises:
         ValueError: As `DenseFlipout`.
+
+    Example:
+        >>> layer = bbh.layers.Conv2DFlipout(2, 5, num_train_examples=60000)
+        >>> tuple(layer(np.zeros((1, 28, 28, 1))).shape)
+        (1, 24, 24, 2)
     """
 
     TFP_LAYER = "Convolution2DFlipout"
@@ -279,6 +294,12 @@ class Conv2DFlipout(_Conv2D):
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
 class Conv2DReparameterization(_Conv2D):
-    """`Conv2DFlipout` by TFP's `Convolution2DReparameterization`: one weight sample a batch."""
+    """`Conv2DFlipout` by TFP's `Convolution2DReparameterization`: one weight sample a batch.
+
+    Example:
+        >>> layer = bbh.layers.Conv2DReparameterization(2, 5, num_train_examples=60000)
+        >>> tuple(layer(np.zeros((1, 28, 28, 1))).shape)
+        (1, 24, 24, 2)
+    """
 
     TFP_LAYER = "Convolution2DReparameterization"

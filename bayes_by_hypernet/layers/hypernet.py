@@ -26,16 +26,6 @@ class Hypernet(PosteriorWrapper):
     unless `bbh.callbacks.KLAnnealing` sets it. Outside training one fresh sample is used, so
     predictions vary from call to call: average them with `bbh.predict`.
 
-    ```
-    model = keras.Sequential(
-        [
-            keras.Input((28, 28)),
-            bbh.layers.Hypernet(keras.layers.LSTM(32), num_train_examples=60000),
-            keras.layers.Dense(10),
-        ]
-    )
-    ```
-
     A draw belongs to the outermost call: a layer that is called twice, or that loops, keeps its
     weights within one forward pass, and its KL counts once.
 
@@ -78,6 +68,14 @@ class Hypernet(PosteriorWrapper):
     Raises:
         ValueError: If an argument is not allowed, nothing is selected, or the hypernetworks would
             have more than `max_parameters` parameters.
+
+    Example:
+        >>> lstm = bbh.layers.Hypernet(
+        ...     keras.layers.LSTM(4), num_train_examples=60000, hidden_units=(8, 16)
+        ... )
+        >>> model = keras.Sequential([keras.Input((28, 28)), lstm, keras.layers.Dense(10)])
+        >>> model.output_shape
+        (None, 10)
     """
 
     KL_ESTIMATORS = ("independent", "full", None)

@@ -17,13 +17,6 @@ class LearnedStddev(keras.layers.Layer):
     standard deviation is the same for all inputs, and it is a point: `bayesify` gives it no
     posterior unless `exclude=()`.
 
-    ```
-    layers = [keras.Input((1,)), keras.layers.Dense(50, "relu"), keras.layers.Dense(1)]
-    model = keras.Sequential([*layers, bbh.layers.LearnedStddev()])
-    model = bbh.bayesify(model, num_train_examples=1000)
-    model.compile(bbh.FusedAdam(1e-3), bbh.likelihoods.Gaussian("learned"))
-    ```
-
     Args:
         per_output: Whether each output has a standard deviation of its own.
         initial_stddev: Positive number, in units of the labels.
@@ -36,6 +29,14 @@ class LearnedStddev(keras.layers.Layer):
 
     Raises:
         ValueError: If `initial_stddev` is not positive.
+
+    Example:
+        >>> layer = bbh.layers.LearnedStddev(initial_stddev=1.0)
+        >>> np.array(layer(np.full((2, 1), 5.0))).tolist()  # means, log standard deviations
+        [[5.0, 0.0], [5.0, 0.0]]
+        >>> network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1), layer])
+        >>> model = bbh.bayesify(network, "mean_field", num_train_examples=1000)
+        >>> model.compile(bbh.FusedAdam(1e-3), bbh.likelihoods.Gaussian("learned"))
     """
 
     keeps_points = True

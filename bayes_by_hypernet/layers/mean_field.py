@@ -19,10 +19,6 @@ class MeanField(PosteriorWrapper):
     outputs of a batch. The means start at the layer's own values, and the KL is analytic. For
     dense layers and 2D convolutions `DenseFlipout` and `Conv2DFlipout` have less variance.
 
-    ```
-    layer = bbh.layers.MeanField(keras.layers.GRU(16), num_train_examples=1000)
-    ```
-
     Args:
         layer: As in `Hypernet`.
         initial_log_variance: Log variances start at `N(initial_log_variance, 0.05^2)`.
@@ -35,6 +31,11 @@ class MeanField(PosteriorWrapper):
             `Hypernet`.
 
     Call arguments, returns and errors are those of `Hypernet`.
+
+    Example:
+        >>> gru = bbh.layers.MeanField(keras.layers.GRU(4), num_train_examples=1000)
+        >>> keras.Sequential([keras.Input((28, 28)), gru]).output_shape
+        (None, 4)
     """
 
     KL_ESTIMATORS = ("analytic", "independent", "full", None)

@@ -202,6 +202,11 @@ class DenseMNF(DenseMixin, MNFLayer):
 
     Raises:
         ValueError: If an argument is out of range, or in training `num_train_examples` is missing.
+
+    Example:
+        >>> layer = bbh.layers.DenseMNF(10, num_train_examples=60000)
+        >>> tuple(layer(np.zeros((1, 4))).shape)
+        (1, 10)
     """
 
     def __init__(
@@ -261,6 +266,11 @@ class Conv2DMNF(Conv2DMixin, MNFLayer):
 
     Raises:
         ValueError: As `DenseMNF`.
+
+    Example:
+        >>> layer = bbh.layers.Conv2DMNF(2, 5, num_train_examples=60000)
+        >>> tuple(layer(np.zeros((1, 28, 28, 1))).shape)
+        (1, 24, 24, 2)
     """
 
     def __init__(

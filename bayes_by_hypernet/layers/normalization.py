@@ -28,6 +28,12 @@ class BatchNormalization(keras.layers.Layer):
         epsilon: Positive number, added to the variance.
 
     Input and output: `(batch, height, width, channels)`.
+
+    Example:
+        >>> layer = bbh.layers.BatchNormalization("instance")
+        >>> x = np.random.normal(3.0, 2.0, size=(2, 8, 8, 1))
+        >>> np.abs(np.mean(layer(x), axis=(1, 2))).max() < 1e-3
+        np.True_
     """
 
     keeps_points = True  # `posteriors.selection` leaves its parameters points

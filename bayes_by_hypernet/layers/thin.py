@@ -99,11 +99,6 @@ class DenseHypernet(_ThinHypernet):
 
     `Hypernet(keras.layers.Dense(units, activation))`, see `Hypernet`, which may also be given z.
 
-    ```
-    z = bbh.AuxiliaryNoise()(x)
-    outputs = bbh.layers.DenseHypernet(10, num_train_examples=60000)(x, noise=z)
-    ```
-
     Args:
         units, activation, use_bias: As in `keras.layers.Dense`.
         noise_dim: Integer, dimension d of z where the layer draws its own.
@@ -130,6 +125,13 @@ class DenseHypernet(_ThinHypernet):
 
     Raises:
         ValueError: If an argument is not allowed, or in training `num_train_examples` is missing.
+
+    Example:
+        >>> x = keras.Input((4,))
+        >>> z = bbh.AuxiliaryNoise()(x)
+        >>> layer = bbh.layers.DenseHypernet(10, hidden_units=(8, 16), num_train_examples=60000)
+        >>> tuple(layer(x, noise=z).shape)
+        (None, 10)
     """
 
     INNER = ("units", "activation", "use_bias")
@@ -202,6 +204,11 @@ class Conv2DHypernet(_ThinHypernet):
 
     Raises:
         ValueError: As `DenseHypernet`.
+
+    Example:
+        >>> layer = bbh.layers.Conv2DHypernet(2, 5, hidden_units=(8, 16), num_train_examples=60000)
+        >>> tuple(layer(np.zeros((1, 28, 28, 1))).shape)
+        (1, 24, 24, 2)
     """
 
     INNER = (

@@ -21,6 +21,10 @@ class Likelihood(keras.losses.Loss):
         num_sample_moments: How many of the first ones `prediction` wants of every sample.
         averages_units: Whether the loss is a mean over the last axis too. Keras's binary
             cross-entropy and squared errors are; those of this package are sums.
+
+    Example:
+        >>> isinstance(bbh.likelihoods.Bernoulli(), bbh.likelihoods.Likelihood)
+        True
     """
 
     num_moments = 2

@@ -30,6 +30,11 @@ class Bernoulli(Likelihood):
 
     Args:
         from_logits: Whether outputs are logits; else probabilities of label 1.
+
+    Example:
+        >>> loss = bbh.likelihoods.Bernoulli()
+        >>> round(float(loss(np.array([[1.0]]), np.zeros((1, 1)))), 4)  # log 2
+        0.6931
     """
 
     def __init__(

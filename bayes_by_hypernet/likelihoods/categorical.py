@@ -36,6 +36,11 @@ class Categorical(Likelihood):
 
     Args:
         from_logits: Whether outputs are logits; else probabilities.
+
+    Example:
+        >>> loss = bbh.likelihoods.Categorical()
+        >>> round(float(loss(np.array([1]), np.zeros((1, 4)))), 4)  # log 4
+        1.3863
     """
 
     def __init__(

@@ -43,6 +43,10 @@ def get(likelihood, from_logits=None):
 
     Raises:
         ValueError: If it is neither, or `from_logits` contradicts it.
+
+    Example:
+        >>> bbh.likelihoods.get("categorical")
+        Categorical(from_logits=True)
     """
     if from_logits is not None:
         from_logits = check_flag("from_logits", from_logits)
@@ -62,7 +66,12 @@ def get(likelihood, from_logits=None):
 
 
 def of_loss(loss):
-    """Returns the likelihood that a loss of Keras stands for; None where it stands for none."""
+    """Returns the likelihood that a loss of Keras stands for; None where it stands for none.
+
+    Example:
+        >>> bbh.likelihoods.of_loss("mse")
+        Gaussian(stddev=None)
+    """
     if loss is None or isinstance(loss, Likelihood):
         return loss
     name = _function_of(loss).__name__
@@ -90,6 +99,12 @@ def losses_of_outputs(model, outputs):
     Args:
         model: Keras model.
         outputs: Structure of what it returns; the list is in the order of `keras.tree.flatten`.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        >>> model.compile(loss="mse")
+        >>> bbh.likelihoods.losses_of_outputs(model, model.outputs[0])
+        ['mse']
     """
     loss = getattr(model, "loss", None)
     if isinstance(loss, dict):
@@ -118,6 +133,12 @@ def of_model(model, likelihood=None, from_logits=None, outputs=None):
 
     Raises:
         ValueError: If the outputs have one unit and nothing says what it is, or they do not fit.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        >>> model.compile(loss=keras.losses.BinaryCrossentropy(from_logits=True))
+        >>> bbh.likelihoods.of_model(model, outputs=model.outputs[0])
+        Bernoulli(from_logits=True)
     """
     flat = keras.tree.flatten(outputs)
     if len(flat) == 2 and isinstance(likelihood, Gaussian) and likelihood.is_learned:
@@ -203,6 +224,11 @@ def terms_per_example(likelihood, outputs):
     Args:
         likelihood: What `of_loss` returned; None counts as categorical.
         outputs: Tensor `(batch, ..., units)`.
+
+    Example:
+        >>> likelihood, outputs = bbh.likelihoods.Categorical(), tf.zeros((2, 12, 3))
+        >>> float(bbh.likelihoods.terms_per_example(likelihood, outputs))
+        12.0
     """
     sizes = tf.shape(outputs)[1:] if getattr(likelihood, "averages_units", False) else None
     if sizes is None:
@@ -211,6 +237,11 @@ def terms_per_example(likelihood, outputs):
 
 
 def known_terms_per_example(likelihood, shape):
-    """As `terms_per_example`, for a static shape; None where it is not known."""
+    """As `terms_per_example`, for a static shape; None where it is not known.
+
+    Example:
+        >>> bbh.likelihoods.known_terms_per_example(bbh.likelihoods.Categorical(), (None, 12, 3))
+        12
+    """
     sizes = shape[1:] if getattr(likelihood, "averages_units", False) else shape[1:-1]
     return None if None in tuple(sizes) else math.prod(sizes)

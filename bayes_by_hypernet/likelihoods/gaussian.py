@@ -38,6 +38,11 @@ class Gaussian(Likelihood):
     Args:
         stddev: Positive number or list of numbers, in units of the labels; `"learned"` (or
             `"heteroscedastic"`, the same); None.
+
+    Example:
+        >>> loss = bbh.likelihoods.Gaussian(2.0)
+        >>> round(float(loss(np.array([[3.0]]), np.array([[1.0]]))), 4)
+        2.1121
     """
 
     def __init__(self, stddev=None, reduction="sum_over_batch_size", name="gaussian", dtype=None):

@@ -14,6 +14,12 @@ class Joint:
         outputs: The structure of the model's outputs, a list or dict.
         names: List of strings, one for each output, in the order of `keras.tree.flatten`.
         likelihoods: List of `Likelihood`s, likewise.
+
+    Example:
+        >>> likelihoods = [bbh.likelihoods.Categorical(), bbh.likelihoods.Gaussian(1.0)]
+        >>> joint = bbh.likelihoods.Joint([0, 0], ["digit", "angle"], likelihoods)
+        >>> sorted(joint.summary(joint.moments([tf.zeros((2, 10)), tf.zeros((2, 1))])))[:3]
+        ['angle_aleatoric', 'angle_epistemic', 'angle_mean']
     """
 
     def __init__(self, outputs, names, likelihoods):

@@ -18,6 +18,12 @@ class Prediction(NamedTuple):
         mutual_information: Entropy of the mean minus mean of the entropies, nats, `(N, ...)`: what
             the posterior samples disagree about.
         samples: Probabilities of every sample `(S, *mean.shape)`, or None.
+
+    Example:
+        >>> layers = [keras.Input((4,)), bbh.layers.MCDropout(0.5), keras.layers.Dense(3)]
+        >>> prediction = bbh.predict(keras.Sequential(layers), np.ones((2, 4)), num_samples=10)
+        >>> prediction.mean.shape, prediction.total.shape
+        ((2, 3), (2,))
     """
 
     mean: np.ndarray
@@ -56,6 +62,11 @@ class GaussianPrediction(NamedTuple):
         samples: The predicted means of every sample `(S, N, ...)`, or None.
         aleatoric: Mean variance of the noise `(N, ...)`; None where it is not known.
         sample_stddev: Standard deviation of the noise under every sample `(S, N, ...)`, or None.
+
+    Example:
+        >>> std, noise_variance = np.ones(2), np.full(2, 3.0)
+        >>> bbh.GaussianPrediction(mean=np.zeros(2), std=std, aleatoric=noise_variance).total
+        array([4., 4.])
     """
 
     mean: np.ndarray

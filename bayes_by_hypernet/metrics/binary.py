@@ -21,6 +21,10 @@ def binary_error_percent(probs, labels) -> float:
 
     Returns:
         Float, in percent of all labels.
+
+    Example:
+        >>> binary_error_percent([0.9, 0.4], [1, 1])
+        50.0
     """
     probs, labels = _pair(probs, labels)
     return float(100.0 * np.mean((probs > 0.5) != labels))
@@ -58,6 +62,10 @@ def binary_brier_score(probs, labels) -> float:
 
     Returns:
         Float in [0, 1].
+
+    Example:
+        >>> round(binary_brier_score([0.9, 0.4], [1, 1]), 4)
+        0.185
     """
     probs, labels = _pair(probs, labels)
     return float(np.mean(np.square(probs - labels)))
@@ -76,6 +84,10 @@ def binary_calibration_error(probs, labels, num_bins=15) -> float:
 
     Returns:
         Float in [0, 1].
+
+    Example:
+        >>> round(binary_calibration_error([0.9, 0.8], [1, 1], num_bins=2), 4)
+        0.15
     """
     probs, labels = _pair(probs, labels)
     return float(binned_gap(probs.ravel(), labels.ravel(), check_count("num_bins", num_bins)))

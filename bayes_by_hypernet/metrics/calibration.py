@@ -14,6 +14,10 @@ class CalibrationBins(NamedTuple):
     Attributes:
         counts: Examples in each bin, `(num_bins,)`.
         confidence, accuracy: Their means in each bin, `(num_bins,)`; NaN where it is empty.
+
+    Example:
+        >>> calibration_bins([[0.9, 0.1]], [0], num_bins=1)._fields
+        ('counts', 'confidence', 'accuracy')
     """
 
     counts: np.ndarray
@@ -34,6 +38,10 @@ def calibration_bins(probs, labels, num_bins=15) -> CalibrationBins:
 
     Raises:
         ValueError: If `num_bins` is below 1.
+
+    Example:
+        >>> calibration_bins([[0.9, 0.1], [0.6, 0.4]], [0, 1], num_bins=2).accuracy
+        array([nan, 0.5])
     """
     probs, labels = as_pair(probs, labels)
     num_bins = check_count("num_bins", num_bins)
@@ -59,6 +67,10 @@ def expected_calibration_error(probs, labels, num_bins=15) -> float:
 
     Returns:
         Float in [0, 1].
+
+    Example:
+        >>> round(expected_calibration_error([[0.9, 0.1], [0.6, 0.4]], [0, 1], num_bins=2), 4)
+        0.25
     """
     bins = calibration_bins(probs, labels, num_bins)
     gaps = bins.counts * np.abs(bins.confidence - bins.accuracy)

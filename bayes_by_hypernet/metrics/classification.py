@@ -19,6 +19,10 @@ def predictive_entropy(probs) -> np.ndarray:
 
     Returns:
         Array `(...)`, in nats, between 0 and log(classes).
+
+    Example:
+        >>> predictive_entropy([[0.5, 0.5], [0.9, 0.1]]).round(4)
+        array([0.6931, 0.3251])
     """
     return entropy_of(as_probs(probs))
 
@@ -35,6 +39,10 @@ def entropy_auc(probs) -> float:
 
     Returns:
         Float in [0, 1].
+
+    Example:
+        >>> entropy_auc([[0.5, 0.5], [1.0, 0.0]])
+        0.5
     """
     probs = as_class_probs(probs)
     area = 1.0 - entropy_of(probs).mean() / np.log(probs.shape[1])
@@ -53,6 +61,10 @@ def entropy_cdf(probs, num_points=201) -> np.ndarray:
 
     Raises:
         ValueError: If `num_points` is below 2.
+
+    Example:
+        >>> entropy_cdf([[0.5, 0.5], [1.0, 0.0]], num_points=3)
+        array([0.5, 0.5, 1. ])
     """
     num_points = check_count("num_points", num_points, 2)
     probs = as_class_probs(probs)
@@ -70,6 +82,10 @@ def error_percent(probs, labels) -> float:
 
     Returns:
         Float, in percent.
+
+    Example:
+        >>> error_percent([[0.9, 0.1], [0.6, 0.4]], [0, 1])
+        50.0
     """
     probs, labels = as_pair(probs, labels)
     return float(100.0 * np.mean(probs.argmax(axis=1) != labels))
@@ -84,6 +100,10 @@ def negative_log_likelihood(probs, labels) -> float:
 
     Returns:
         Float, in nats per example.
+
+    Example:
+        >>> round(negative_log_likelihood([[0.9, 0.1], [0.6, 0.4]], [0, 1]), 4)
+        0.5108
     """
     probs, labels = as_pair(probs, labels)
     of_label = probs[np.arange(len(labels)), labels]  # (examples,)
@@ -99,6 +119,10 @@ def brier_score(probs, labels) -> float:
 
     Returns:
         Float in [0, 2].
+
+    Example:
+        >>> round(brier_score([[0.9, 0.1], [0.6, 0.4]], [0, 1]), 4)
+        0.37
     """
     probs, labels = as_pair(probs, labels)
     one_hot = np.eye(probs.shape[1])[labels]  # (examples, classes)

@@ -32,6 +32,10 @@ def mean_set_size(sets) -> float:
 
     Returns:
         Float in [0, classes].
+
+    Example:
+        >>> mean_set_size([[True, True], [False, True]])
+        1.5
     """
     return float(np.mean(_as_sets(sets).sum(axis=-1)))
 
@@ -47,6 +51,10 @@ def interval_coverage(intervals, targets) -> float:
 
     Returns:
         Float in [0, 1].
+
+    Example:
+        >>> interval_coverage([[0, 1], [0, 1]], [0.5, 2])
+        0.5
     """
     intervals = _as_intervals(intervals)
     targets = as_floats("targets", targets)
@@ -67,6 +75,10 @@ def mean_interval_width(intervals) -> float:
 
     Returns:
         Float, in the unit of the ends; infinite if an end is.
+
+    Example:
+        >>> mean_interval_width([[0, 1], [0, 3]])
+        2.0
     """
     intervals = _as_intervals(intervals)
     # Ends that are both plus or both minus infinity hold no number; their difference would be NaN.

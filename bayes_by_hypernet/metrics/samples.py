@@ -18,6 +18,10 @@ def mutual_information(sample_probs) -> np.ndarray:
 
     Returns:
         Array `(examples, ...)`, in nats, at least 0.
+
+    Example:
+        >>> mutual_information([[[1.0, 0.0]], [[0.0, 1.0]]]).round(4)  # certain samples disagree
+        array([0.6931])
     """
     sample_probs = as_sample_probs(sample_probs)
     information = entropy_of(sample_probs.mean(axis=0)) - entropy_of(sample_probs).mean(axis=0)

@@ -21,6 +21,10 @@ class RiskCoverageCurve(NamedTuple):
         coverage: Share of examples with at most this score, `(thresholds,)`, increasing to 1.
         risk: Their mean loss, `(thresholds,)`.
         thresholds: The scores, `(thresholds,)`.
+
+    Example:
+        >>> risk_coverage_curve([0.1, 0.2], [0, 1])._fields
+        ('coverage', 'risk', 'thresholds')
     """
 
     coverage: np.ndarray
@@ -88,6 +92,10 @@ def excess_aurc(scores, losses) -> float:
 
     Returns:
         Float, at least 0, less is better.
+
+    Example:
+        >>> excess_aurc([0.1, 0.2, 0.9], [0, 0, 1])  # the wrong one is the least certain
+        0.0
     """
     scores, losses = sorted_pair(scores, losses)
     best = np.sort(losses)
@@ -106,6 +114,10 @@ def risk_at_coverage(scores, losses, coverage) -> float:
     Returns:
         Float, in the unit of the losses; where equal scores are accepted in part, the mean over
         their orders.
+
+    Example:
+        >>> risk_at_coverage([0.1, 0.2, 0.9, 0.8], [0, 0, 1, 0], coverage=0.75)
+        0.0
     """
     coverage = check_between("coverage", coverage, 0.0, 1.0, closed=True)
     risks = _risks(*sorted_pair(scores, losses))
@@ -129,6 +141,10 @@ def coverage_at_risk(scores, losses, risk) -> float:
 
     Returns:
         Float in [0, 1]; 0 if no threshold has a risk that small.
+
+    Example:
+        >>> coverage_at_risk([0.1, 0.2, 0.9, 0.8], [0, 0, 1, 0], risk=0.1)
+        0.75
     """
     risk = check_between("risk", risk, 0.0, np.inf, closed=True)
     curve = risk_coverage_curve(scores, losses)

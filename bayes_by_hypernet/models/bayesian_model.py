@@ -54,6 +54,13 @@ class BayesianModel(keras.Model):
         temperature: Factor on the KL; 1 is the evidence lower bound.
         estimator_settings: Dict, of the adversarial estimate.
         seed: Integer or None.
+
+    Example:
+        >>> network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> body = bbh.layers.MeanField(network, num_train_examples=100)
+        >>> model = bbh.models.BayesianModel(body, num_train_examples=100)
+        >>> model.num_weights, model.num_parameters  # a mean and a variance for each weight
+        (15, 30)
     """
 
     def __init__(

@@ -35,11 +35,14 @@ def register(name):
     the selection (a dict with `include`, `exclude`, `max_parameters`) and the method's options as
     keywords:
 
-    ```
-    @bbh.models.register("my_method")
-    def my_method(model, settings, selection, rate=0.5):
-        return bbh.models.BayesianModel(change(model, rate), **settings)
-    ```
+    Example:
+        >>> @bbh.models.register("plain")
+        ... def plain(model, settings, selection, prior_stddev=1.0):
+        ...     return bbh.models.BayesianModel(model, weight_decay_stddev=prior_stddev, **settings)
+        >>> network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> bbh.bayesify(network, "plain", num_train_examples=100).num_weights
+        15
+        >>> del bbh.models.METHODS["plain"]
     """
 
     def decorate(function):
@@ -60,16 +63,6 @@ def bayesify(
     **options,
 ):
     """Makes a Keras model Bayesian: puts a posterior over its trainable variables.
-
-    ```
-    layers = [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)]
-    model = keras.Sequential(layers)
-    model = bbh.bayesify(model, num_train_examples=1000)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(bbh.FusedAdam(1e-3), loss, metrics=["accuracy"])
-    model.fit(x, y, epochs=10)
-    prediction = bbh.predict(model, x_new, num_samples=100)
-    ```
 
     The result is a functional Keras model: compile, fit, save, reload, export it as any other, and
     predict with `bbh.predict`. See `BayesianModel` for its loss and its log.
@@ -99,6 +92,19 @@ def bayesify(
     Raises:
         ValueError: If an argument is not allowed, or the posterior would have more parameters
             than `max_parameters`; the message names the layers that cost most and what to do.
+
+    Example:
+        >>> layers = [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)]
+        >>> network = keras.Sequential(layers)
+        >>> model = bbh.bayesify(network, num_train_examples=100, hidden_units=(8, 16))
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> model.compile(bbh.FusedAdam(1e-3), loss, metrics=["accuracy"])
+        >>> x, y = np.random.normal(size=(100, 4)), np.random.randint(3, size=100)
+        >>> history = model.fit(x, y, verbose=0)
+        >>> sorted(history.history)
+        ['accuracy', 'kl_per_example', 'loss', 'nll']
+        >>> bbh.predict(model, x, num_samples=10).mean.shape
+        (100, 3)
     """
     if not isinstance(model, keras.Model):
         raise ValueError(
@@ -301,6 +307,14 @@ def replace_layers(model, convert):
     Args:
         model: Functional or Sequential Keras model; models inside are converted too.
         convert: Function of a layer that returns a layer.
+
+    Example:
+        >>> def convert(layer):
+        ...     is_dropout = isinstance(layer, keras.layers.Dropout)
+        ...     return bbh.layers.MCDropout(layer.rate) if is_dropout else layer
+        >>> network = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
+        >>> [type(layer).__name__ for layer in bbh.models.replace_layers(network, convert).layers]
+        ['MCDropout']
     """
     made = {}
 

@@ -32,10 +32,6 @@ class FusedAdam(keras.optimizers.Adam):
     matrix by `matmul`: the matrix is updated during the backward pass, and its gradient is never
     stored. Moments and checkpoints are the same on every path.
 
-    ```python
-    model.compile(bbh.FusedAdam(1e-3, clipnorm=1.0), loss="mse")
-    ```
-
     Args:
         learning_rate: Float, `keras.optimizers.schedules.LearningRateSchedule`, or function
             without arguments that returns the learning rate.
@@ -58,6 +54,10 @@ class FusedAdam(keras.optimizers.Adam):
 
     Raises:
         ValueError: If `amsgrad` is not False, or Keras refuses another argument.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        >>> model.compile(bbh.FusedAdam(1e-3, clipnorm=1.0), loss="mse")
     """
 
     def __init__(
