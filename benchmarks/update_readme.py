@@ -11,7 +11,7 @@ from bayes_by_hypernet.paper.tables.formats import format_markdown
 
 FOLDER = pathlib.Path(__file__).parent
 README = FOLDER.parent / "README.md"
-PAGES = (README, FOLDER.parent / "docs" / "decisions.md")
+PAGES = (README, *(FOLDER.parent / "docs" / f"{name}.md" for name in ("decisions", "estimators")))
 
 
 def blocks():

@@ -19,7 +19,8 @@ def load_script():
 def test_pages_show_the_committed_numbers():
     script = load_script()
     blocks = script.blocks()
-    names = ("decisions", "kernel_kl", "predict", "scaling", "train_step", "train_step_resnet32")
+    names = ("decisions", "estimators", "kernel_kl", "predict", "scaling")
+    names += ("train_step", "train_step_resnet32")
     assert {*blocks} == {f"benchmark-{name}" for name in names}
     texts = [page.read_text() for page in script.PAGES]
     for text in texts:
