@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 
-from bayes_by_hypernet.cache import ENVIRONMENT_VARIABLE, cache_dir
+from bayes_by_hypernet.cache import ENVIRONMENT_VARIABLE, cache_dir, make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def save_arrays(path, arrays):
     that they are made again next time.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=".npz")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -59,7 +59,7 @@ def load_arrays(path):
 def staging_folder():
     """Yields a new folder inside the cache, deleted in the end; no two processes share one."""
     try:
-        cache_dir().mkdir(parents=True, exist_ok=True)
+        make_folder(cache_dir())
         staging = tempfile.TemporaryDirectory(dir=cache_dir(), prefix=".partial-")
     except OSError as error:
         raise OSError(
@@ -72,7 +72,7 @@ def staging_folder():
 
 def publish_folder(folder, path):
     """Moves a finished folder to `path` in one step; another process's, if first, is kept."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         os.rename(folder, path)
     except OSError:

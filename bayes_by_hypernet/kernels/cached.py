@@ -2,6 +2,9 @@
 
 Beside `<library>.so` there can be `<library>.lock`, which one process at a time holds to compile,
 and `<library>.failed.txt`, what the compiler said; while that is there, nobody tries again.
+
+A library runs as the user who loads it. So one that other users could have written is refused; the
+library in the package's folder is as safe as the Python files beside it.
 """
 
 import contextlib
@@ -11,7 +14,7 @@ import time
 import tensorflow as tf
 
 from bayes_by_hypernet import cache
-from bayes_by_hypernet.kernels import build
+from bayes_by_hypernet.kernels import build, ownership
 
 try:
     import fcntl
@@ -76,10 +79,11 @@ def load():
 
     Raises:
         LibraryError: If there is no compiler, or it fails or failed before, or the folder cannot
-            be written.
+            be written, or other users can write the library or its folder.
     """
     path = folder() / library_name()
     with _explaining_os_errors(path.parent):
+        _refuse_untrusted(path)
         damage = ""
         if path.exists():
             try:
@@ -103,7 +107,8 @@ def rebuild():
         The library's path.
 
     Raises:
-        LibraryError: If there is no compiler, or it fails, or the folder cannot be written.
+        LibraryError: If there is no compiler, or it fails, or the folder cannot be written, or
+            other users can write it.
     """
     path = folder() / library_name()
     compiler = _compiler()
@@ -116,6 +121,7 @@ def rebuild():
 
 def _load_or_compile(path, compiler):
     """For the holder of the lock: the one before it may have compiled, or failed, already."""
+    _refuse_untrusted(path)
     if path.exists():
         try:
             return load_file(path)
@@ -173,10 +179,20 @@ def _compiler():
     return compiler
 
 
+def _refuse_untrusted(path):
+    reason = ownership.why_untrusted(path)
+    if reason:
+        raise LibraryError(
+            f"The library {path} is not used, since other users could have written it: {reason}. "
+            f"Mend that, or set {cache.ENVIRONMENT_VARIABLE} to a folder that only you can write."
+        )
+
+
 @contextlib.contextmanager
 def _locked(path):
     """Holds the library's lock, waiting for whoever has it; the system releases a dead one's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_untrusted(path.parent)
+    cache.make_folder(path.parent)
     with path.with_suffix(".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,25 +1,22 @@
 // Ops for Eq. 2 of the paper with d = 1 for each weight: they divide the weights among TensorFlow's
 // threads. Sums are made of the same parts in the same order whatever the number of threads.
 
-#include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "division.h"
 #include "simd.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/lib/random/philox_random.h"
-#include "tensorflow/core/util/work_sharder.h"
+#include "threads.h"
 
 namespace bbh {
 namespace {
 
 using namespace tensorflow;
 using shape_inference::InferenceContext;
-
-// Weights of one tile, the unit of work and of summation: a multiple of every block's size.
-constexpr int64_t kTileWidth = 1024;
 
 // Piece i of the input list `name`, checked against the piece's shape as far as it is known.
 absl::Status posterior_shapes(InferenceContext* c, int first_output) {
@@ -116,6 +113,9 @@ class KernelKlOp : public OpKernel {
     OP_REQUIRES(context, n >= 2 && m >= 1,
                 errors::InvalidArgument("Eq. 2 needs at least 2 posterior samples and 1 prior "
                                         "sample, got ", n, " and ", m));
+    OP_REQUIRES(context, n <= kMaxSamples && m <= kMaxSamples - n,
+                errors::InvalidArgument("there may be at most ", kMaxSamples, " posterior and prior "
+                                        "samples together, got ", n, " and ", m));
     if (drawn) {
       const Tensor& seeds = context->input(posterior.size());
       OP_REQUIRES(context, seeds.shape() == TensorShape({posterior.size(), 2}),
@@ -150,7 +150,7 @@ class KernelKlOp : public OpKernel {
       append_tiles(piece, &tiles);
       num_weights += width;
     }
-    const double sum = run(context, tiles);
+    const double sum = sum_over_tiles(functions<T>(), tiles, Threads(context));
     if (for_prior_) return;
     Tensor* kl = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({}), &kl));
@@ -159,35 +159,6 @@ class KernelKlOp : public OpKernel {
   }
 
  private:
-  static void append_tiles(const KernelKlTile<T>& piece, std::vector<KernelKlTile<T>>* tiles) {
-    for (int64_t first = 0; first < piece.stride; first += kTileWidth) {
-      KernelKlTile<T> tile = piece;
-      tile.first = first;
-      tile.width = std::min(kTileWidth, piece.stride - first);
-      tile.posterior += first;
-      if (tile.prior) tile.prior += first;
-      if (tile.posterior_gradient) tile.posterior_gradient += first;
-      if (tile.prior_gradient) tile.prior_gradient += first;
-      tiles->push_back(tile);
-    }
-  }
-
-  static double run(OpKernelContext* context, const std::vector<KernelKlTile<T>>& tiles) {
-    std::vector<double> sums(tiles.size());
-    const auto work = [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) sums[i] = functions<T>().kernel_kl(tiles[i]);
-    };
-    const auto* threads = context->device()->tensorflow_cpu_worker_threads();
-    const int64_t n = tiles.empty() ? 0 : tiles[0].num_posterior;
-    const int64_t m = tiles.empty() ? 0 : tiles[0].num_prior;
-    // A guess in nanoseconds, from which TensorFlow decides how finely to divide.
-    const int64_t cost = kTileWidth * (n * (n + m) / 16 + n + m);
-    Shard(threads->num_threads, threads->workers, tiles.size(), cost, work);
-    double sum = 0;
-    for (const double part : sums) sum += part;
-    return sum;
-  }
-
   int64_t num_drawn_ = 0;
   float stddev_ = 1;
   bool for_prior_ = false;

@@ -2,28 +2,21 @@
 // from a gradient that stays in two factors.
 
 #include <algorithm>
-#include <cmath>
-#include <vector>
 
+#include "division.h"
 #include "simd.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_mgr.h"
 #include "tensorflow/core/framework/resource_var.h"
 #include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/util/work_sharder.h"
+#include "threads.h"
 
 namespace bbh {
 namespace {
 
 using namespace tensorflow;
 using shape_inference::InferenceContext;
-
-// Rows of the matrix that one thread takes at a time, and columns of the product: at most as many as
-// keep the product's rows in the second cache, and fewer where that divides the work better.
-constexpr int64_t kRowsOfWork = 8;
-constexpr int64_t kColumnsOfWork = 16384;
-constexpr int64_t kPartsOfThread = 8;
 
 REGISTER_OP("BayesByHypernet>ThinProduct")
     .Attr("T: {float, double}")
@@ -119,17 +112,8 @@ class ThinProductOp : public OpKernel {
     all.left = left.flat<T>().data();
     all.matrix = matrix.flat<T>().data();
     all.product = product->flat<T>().data();
-    const auto* threads = context->device()->tensorflow_cpu_worker_threads();
-    const int64_t width = std::clamp<int64_t>(
-        all.columns / (kPartsOfThread * threads->num_threads), 1, kColumnsOfWork);
-    const auto work = [&](int64_t begin, int64_t end) {
-      ThinProduct<T> part = all;
-      part.first_column = begin * width;
-      part.last_column = std::min(end * width, all.columns);
-      functions<T>().thin_product(part);
-    };
-    Shard(threads->num_threads, threads->workers, (all.columns + width - 1) / width,
-          all.rows * width, work);
+    const Threads threads(context);
+    divide_product(functions<T>(), all, threads.count(), threads);
   }
 };
 
@@ -179,15 +163,7 @@ class ApplyOuterProductAdamOp : public OpKernel {
     all.beta_1 = context->input(4).scalar<T>()();
     all.beta_2 = context->input(5).scalar<T>()();
     all.epsilon = context->input(6).scalar<T>()();
-    const auto work = [&](int64_t begin, int64_t end) {
-      OuterProductAdam<T> part = all;
-      part.first_row = begin * kRowsOfWork;
-      part.last_row = std::min(end * kRowsOfWork, rows);
-      functions<T>().outer_product_adam(part);
-    };
-    const auto* threads = context->device()->tensorflow_cpu_worker_threads();
-    const int64_t units = (rows + kRowsOfWork - 1) / kRowsOfWork;
-    Shard(threads->num_threads, threads->workers, units, kRowsOfWork * columns * 4, work);
+    divide_adam(functions<T>(), all, Threads(context));
   }
 
  private:

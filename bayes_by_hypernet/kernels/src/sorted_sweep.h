@@ -54,9 +54,10 @@ class SortedSweep {
   // Looks back on what a sweep has passed.
   class Memory {
    public:
-    // From the left all distances are `value - passed`, from the right `passed - value`.
-    explicit Memory(bool from_left)
-        : last_(V{} + (from_left ? -kInfinity : kInfinity)), before_(last_), place_{} {}
+    // From the left all distances are `value - passed`, from the right `passed - value`. `first` is
+    // a place of the kind, for where NaN and infinity hide that nothing has passed yet.
+    Memory(bool from_left, Integer<T> first)
+        : last_(V{} + (from_left ? -kInfinity : kInfinity)), before_(last_), place_(I{} + first) {}
     void pass(I kind, V value, I place) {
       before_ = kind ? last_ : before_;
       last_ = kind ? value : last_;
@@ -89,7 +90,7 @@ class SortedSweep {
   }
 
   void sweep_from_left(Integer<T> n) {
-    Memory posterior(true), prior(true);
+    Memory posterior(true, 0), prior(true, n);
     for (int64_t t = 0; t < count_; ++t) {
       const V value = values_[t];
       left_[t] = {posterior.nearest(value), prior.nearest(value)};
@@ -99,8 +100,8 @@ class SortedSweep {
   }
 
   V sweep_from_right(const Block<T>& block) {
-    Memory posterior(false), prior(false);
     const Integer<T> n = block.n;
+    Memory posterior(false, 0), prior(false, n);
     V sum = {};
     I tied = {};
     for (int64_t t = count_ - 1; t >= 0; --t) {
@@ -114,6 +115,8 @@ class SortedSweep {
       const V push = to_self.difference * gradient_scale<T>(to_self.distance, block.n);
       for (int l = 0; l < kLanes<T>; ++l) {
         if (!is_posterior[l]) continue;
+        BBH_CHECK(to_self.place[l] >= 0 && to_self.place[l] < n);
+        BBH_CHECK(to_prior.place[l] >= n && to_prior.place[l] < count_);
         lane(block.grad_q, place[l], l) += pull[l] - push[l];
         lane(block.grad_q, to_self.place[l], l) += push[l];
         if (block.grad_p) lane(block.grad_p, to_prior.place[l] - block.n, l) -= pull[l];

@@ -7,10 +7,20 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #ifdef __AVX2__
 #include <immintrin.h>
+#endif
+
+// What has to hold of places in memory that a thread keeps, which no sanitizer can tell apart. The
+// library has no such checks: its tests compile with them.
+#ifdef BBH_CHECKED
+#define BBH_CHECK(condition) \
+  if (!(condition)) __builtin_trap()
+#else
+#define BBH_CHECK(condition)
 #endif
 
 namespace bbh {
@@ -116,11 +126,15 @@ inline Vector<T> where(Integers<T> condition, Vector<T> x) {
   return (Vector<T>)((Integers<T>)x & condition);
 }
 
-// log(x) for positive x, to two units in the last place: x = 2^e y with sqrt(1/2) <= y < sqrt(2),
-// s = (y - 1) / (y + 1), log y = 2 atanh(s). Infinity and NaN give NaN.
+// log(x) to two units in the last place: x = 2^e y with sqrt(1/2) <= y < sqrt(2),
+// s = (y - 1) / (y + 1), log y = 2 atanh(s). In float what is no normal positive number gives NaN.
 inline Vector<float> logarithm(Vector<float> x) {
   using Ints = Integers<float>;
   constexpr int32_t kHalfRoot = 0x3f3504f3;  // bits of sqrt(1/2)
+  constexpr float kSmallest = std::numeric_limits<float>::min();
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  // Of infinity and NaN x - x makes NaN.
+  const Vector<float> poison = x >= kSmallest ? x - x : Vector<float>{} + kNaN;
   const Ints offset = (Ints)x - kHalfRoot;
   const Vector<float> exponent = __builtin_convertvector(offset >> 23, Vector<float>);
   const Vector<float> y = (Vector<float>)((offset & 0x007fffff) + kHalfRoot);
@@ -128,7 +142,7 @@ inline Vector<float> logarithm(Vector<float> x) {
   const Vector<float> series =
       z * (2.0f / 3 + z * (2.0f / 5 + z * (2.0f / 7 + z * (2.0f / 9))));
   // 2 s = f - s f keeps the digits of small f.
-  return f - s * (f - series) + exponent * 0.693147181f + (x - x);
+  return f - s * (f - series) + exponent * 0.693147181f + poison;
 }
 
 inline Vector<double> logarithm(Vector<double> x) {
