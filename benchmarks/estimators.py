@@ -200,7 +200,7 @@ def bias_of_gaussians(num_draws):
     return found
 
 
-def joint_of_gaussians(num_samples=5, repetitions=20):
+def joint_of_gaussians(num_samples=5, repetitions=5):
     """Returns a joint entropy estimate of the KL on Gaussians, and the exact KL, per weight.
 
     Kozachenko and Leonenko's in d dimensions, with the exact cross-entropy: nearest neighbours
@@ -212,7 +212,7 @@ def joint_of_gaussians(num_samples=5, repetitions=20):
             continue
         stddev = np.where(np.arange(d) < d // 2, NARROW, 1.0) if narrow else np.ones(d)
         estimates = []
-        for _ in range(repetitions if d > 1000 else 100 * repetitions):
+        for _ in range(repetitions if d >= 1000 else 100 * repetitions):
             q = stddev * rng.normal(size=(n, d))
             distances = [
                 min(np.linalg.norm(q[i] - q[j]) for j in range(n) if j != i) for i in range(n)

@@ -44,7 +44,10 @@ def why_untrusted(path):
 
 def _along(path):
     """Yields what exists of a path, the file first, then of what symbolic links in it point to."""
-    waiting, seen = [pathlib.Path(os.path.realpath(path)), pathlib.Path(os.path.abspath(path))], set()
+    waiting, seen = (
+        [pathlib.Path(os.path.realpath(path)), pathlib.Path(os.path.abspath(path))],
+        set(),
+    )
     while waiting:
         whole = waiting.pop()
         for each in (whole, *whole.parents):

@@ -118,6 +118,7 @@ def test_decisions(tmp_path):
     assert intervals["method"] == "map" and abs(intervals["intervals"]["cqr"]["deviation"]) < 4
 
 
+@pytest.mark.slow
 def test_estimators(tmp_path):
     flags = ["--num_samples", "5", "--noise_dim", "2", "--architecture", "sliced", "--noise"]
     flags += ["shared", "--num_weights=100", "--hidden_units", "4", "--num_steps=3"]

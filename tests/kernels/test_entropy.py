@@ -191,7 +191,8 @@ class TestOperation:
     @pytest.mark.parametrize(
         "shapes, message",
         [
-            ([(1, 4)], "at least 2 samples, got 1"),
+            ([(1, 4)], "at least 2 samples, and at most 65536, got 1"),
+            ([(65537, 0)], "got 65537"),
             ([(3,)], r"samples must be matrices, got \[3\]"),
             ([(3, 4), (2, 4)], r"must be \(3, num_weights\), got \[2,4\]"),
             ([(3, 4), (3, 4, 1)], r"must be \(3, num_weights\), got \[3,4,1\]"),

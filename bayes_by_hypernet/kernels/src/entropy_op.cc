@@ -1,23 +1,21 @@
 // Op for the KL of single weights from the nearest-neighbour entropy of their samples: it divides the
 // weights among TensorFlow's threads, as the ops for Eq. 2 do.
 
-#include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "division.h"
 #include "simd.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/util/work_sharder.h"
+#include "threads.h"
 
 namespace bbh {
 namespace {
 
 using namespace tensorflow;
 using shape_inference::InferenceContext;
-
-constexpr int64_t kTileWidth = 1024;  // as in kernel_kl_op.cc
 
 absl::Status shapes(InferenceContext* c) {
   c->set_output(0, c->Scalar());
@@ -55,8 +53,9 @@ class EntropyKlOp : public OpKernel {
                 errors::InvalidArgument("samples must be matrices, got ",
                                         samples[0].shape().DebugString()));
     const int64_t n = samples[0].dim_size(0);
-    OP_REQUIRES(context, n >= 2,
-                errors::InvalidArgument("the entropy needs at least 2 samples, got ", n));
+    OP_REQUIRES(context, n >= 2 && n <= kMaxSamples,
+                errors::InvalidArgument("the entropy needs at least 2 samples, and at most ",
+                                        kMaxSamples, ", got ", n));
     const double precision = stddev_ > 0 ? 1 / (static_cast<double>(stddev_) * stddev_) : 0;
     std::vector<EntropyTile<T>> tiles;
     int64_t num_weights = 0;
@@ -68,37 +67,22 @@ class EntropyKlOp : public OpKernel {
       Tensor* gradient = nullptr;
       OP_REQUIRES_OK(context, context->allocate_output(1 + l, q.shape(), &gradient));
       const int64_t width = q.dim_size(1);
-      for (int64_t first = 0; first < width; first += kTileWidth) {
-        tiles.push_back({n, std::min(kTileWidth, width - first), width, static_cast<T>(precision),
-                         q.flat<T>().data() + first, gradient->flat<T>().data() + first});
-      }
+      append_tiles<T>({n, width, width, static_cast<T>(precision), q.flat<T>().data(),
+                       gradient->flat<T>().data()},
+                      &tiles);
       num_weights += width;
     }
+    const double sum = sum_over_tiles(functions<T>(), tiles, Threads(context));
     // digamma(n) - digamma(1) + log(2), and the constants of the normal density.
     double offset = std::log(2.0);
     for (int64_t i = 1; i < n; ++i) offset += 1.0 / i;
     if (stddev_ > 0) offset -= std::log(stddev_ * std::sqrt(2 * M_PI));
     Tensor* kl = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({}), &kl));
-    kl->scalar<T>()() = static_cast<T>(run(context, n, tiles) / n - num_weights * offset);
+    kl->scalar<T>()() = static_cast<T>(sum / n - num_weights * offset);
   }
 
  private:
-  static double run(OpKernelContext* context, int64_t n,
-                    const std::vector<EntropyTile<T>>& tiles) {
-    std::vector<double> sums(tiles.size());
-    const auto work = [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) sums[i] = functions<T>().entropy_kl(tiles[i]);
-    };
-    const auto* threads = context->device()->tensorflow_cpu_worker_threads();
-    // Nanoseconds, about (measured).
-    const int64_t cost = kTileWidth * n * (2 + n / 10);
-    Shard(threads->num_threads, threads->workers, tiles.size(), cost, work);
-    double sum = 0;
-    for (const double part : sums) sum += part;
-    return sum;
-  }
-
   float stddev_ = 0;
 };
 
