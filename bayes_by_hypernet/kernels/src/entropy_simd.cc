@@ -78,7 +78,8 @@ class SortedSamples {
   }
 
   // Each sample pushes its nearest others and is pushed back. Where several are at the same
-  // distance, equal samples or one on either side, they share the push.
+  // distance, equal samples or one on either side, they share the push; not one behind them whose
+  // distance rounds to the same.
   V push_apart(V guard) {
     const V zero = {}, one = zero + T(1);
     equal_after_[n_ - 1] = one;  // how many samples from here on equal this one

@@ -153,6 +153,7 @@ def _check_entropy(case, results):
         expected += terms[:, known].sum()
         # As in `_check_kl`; squares of the weights, which the prior multiplies, may be far larger.
         bound += eps * (8 + (4 + n) * np.abs(terms[:, known])).sum()
+        bound += 2.0**-53 * q.shape[1] * np.abs(terms[:, known]).sum()
         finite &= bool(known.all())
         tolerance = 8 * n * (eps * size + least / TINY)
         tolerance = np.broadcast_to(np.where(known, tolerance, np.inf), q.shape)
@@ -184,6 +185,11 @@ def entropy(q, precision):
         distance[i] = np.inf
         nearest = distance.min(axis=0)
         hit = distance == nearest
+        # Sorted, only the next sample and its equals share; one behind it whose distance rounds to
+        # the same does not.
+        for side in (hit & (d > 0), hit & (d < 0)):
+            least = np.where(side, wide, np.inf).min(axis=0)
+            known &= ~side.any(axis=0) | (least == np.where(side, wide, -np.inf).max(axis=0))
         square = nearest.astype(np.float64) ** 2 + guard
         scale = 1 / (n * square)
         known &= scale > 4 * float(np.finfo(dtype).tiny) / relative
