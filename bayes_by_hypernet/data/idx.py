@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 
 _UNSIGNED_BYTE = 0x08
+_MAX_BYTES = 2**28  # MNIST has 47 million; a small compressed file can hold any number
 
 
 def find(folder, name):
@@ -36,9 +37,12 @@ def read(path, sha256=None):
     content = path.read_bytes()
     if path.suffix == ".gz":
         try:
-            content = gzip.decompress(content)
+            with gzip.open(path) as file:
+                content = file.read(_MAX_BYTES + 1)
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"The file {path} is not a whole gzip file: {error}") from error
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"The file {path} must hold at most {_MAX_BYTES:,} bytes, uncompressed.")
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256:
         raise ValueError(

@@ -1,12 +1,12 @@
 """Connectivity check and small downloads, with timeouts."""
 
 import http.client
-import shutil
 import threading
 import urllib.request
 
 _PROBE_SECONDS = 3.0
 _DOWNLOAD_SECONDS = 20.0  # without a byte
+_MAX_BYTES = 2**26
 
 
 def is_reachable(url, timeout=_PROBE_SECONDS):
@@ -33,6 +33,9 @@ def download(url, path):
     try:
         with urllib.request.urlopen(url, timeout=_DOWNLOAD_SECONDS) as response:
             with open(path, "wb") as file:
-                shutil.copyfileobj(response, file)
+                while chunk := response.read(2**16):
+                    file.write(chunk)
+                    if file.tell() > _MAX_BYTES:
+                        raise OSError(f"Download of {url} has more than {_MAX_BYTES:,} bytes.")
     except http.client.HTTPException as error:
         raise OSError(f"Download of {url} failed: {error!r}") from error

@@ -53,7 +53,7 @@ class Results:
         if (self.path / NUMBERS_FILE).exists():
             self.numbers = json.loads((self.path / NUMBERS_FILE).read_text())
         if (self.path / PREDICTIONS_FILE).exists():
-            with np.load(self.path / PREDICTIONS_FILE) as arrays:
+            with np.load(self.path / PREDICTIONS_FILE, allow_pickle=False) as arrays:
                 self.curves = dict(arrays)
 
     def holds(self, method, settings):

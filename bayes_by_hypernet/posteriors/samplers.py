@@ -211,7 +211,7 @@ def source_of(model, sampler):
 def _loaded(model):
     """Returns a Keras model, loaded where a path is given."""
     if isinstance(model, (str, os.PathLike)):
-        model = keras.saving.load_model(model)
+        model = keras.saving.load_model(model, safe_mode=True)
     if not isinstance(model, keras.layers.Layer):
         raise ValueError(
             "Argument `model` must be a Keras model, a posterior, the path of a `.keras` file, or "

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from bayes_by_hypernet.data import idx
+from bayes_by_hypernet.data import idx, network
 
 _ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 _CONTENT = bytes([0, 0, 8, 3]) + struct.pack(">III", 2, 3, 4) + _ARRAY.tobytes()
@@ -51,3 +51,17 @@ class TestIdx:
         path.write_bytes(gzip.compress(_CONTENT)[:-12])
         with pytest.raises(ValueError, match="is not a whole gzip file"):
             idx.read(path)
+
+    def test_rejects_what_grows_beyond_the_limit(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(idx, "_MAX_BYTES", 1000)
+        path = tmp_path / "images.gz"
+        path.write_bytes(gzip.compress(bytes(10**7)))
+        with pytest.raises(ValueError, match="images.gz must hold at most 1,000 bytes"):
+            idx.read(path)
+
+
+def test_a_download_beyond_the_limit_stops(tmp_path, monkeypatch):
+    monkeypatch.setattr(network, "_MAX_BYTES", 1000)
+    (tmp_path / "long").write_bytes(bytes(2000))
+    with pytest.raises(OSError, match="more than 1,000 bytes"):
+        network.download((tmp_path / "long").as_uri(), tmp_path / "here")

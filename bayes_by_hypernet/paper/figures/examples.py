@@ -26,7 +26,7 @@ def extreme_examples(run_directory, dataset):
         Path of the PNG, `figures/examples.png` in the folder.
     """
     run = Run(run_directory)
-    with np.load(run.directory / PREDICTIONS_FILE) as arrays:
+    with np.load(run.directory / PREDICTIONS_FILE, allow_pickle=False) as arrays:
         test, outliers = arrays["test_mean"], arrays["outlier_mean"]
     names = cifar5.CLASS_NAMES if dataset.name == cifar5.NAME else range(dataset.num_classes)
     sets = [

@@ -2,6 +2,7 @@
 
 import base64
 import pathlib
+import re
 import shutil
 from typing import NamedTuple
 
@@ -37,6 +38,11 @@ class Illustration(NamedTuple):
         return "data:image/png;base64," + base64.b64encode(self.path.read_bytes()).decode()
 
 
+def place(folder, name):
+    """Returns a path in a folder, and never outside: names are made of what runs say."""
+    return folder / re.sub(r"[^\w.-]", "_", name)
+
+
 def of_runs(runs, name, folder):
     """Draws the entropies, the reliability and the training of runs.
 
@@ -54,15 +60,15 @@ def of_runs(runs, name, folder):
     seed = f"Seed {', '.join(map(str, seeds))}."
     made = []
     if evaluated:
-        path = figures.entropy_cdfs(evaluated, folder / f"{name}_entropy")
+        path = figures.entropy_cdfs(evaluated, place(folder, f"{name}_entropy"))
         made.append(Illustration(path, "Empirical CDF of the predictive entropy, whose area is "
             "the AUC: on the test set high is good (certain), on the outliers low. "
             + seed))  # fmt: skip
-        path = figures.reliability(evaluated, folder / f"{name}_reliability")
+        path = figures.reliability(evaluated, place(folder, f"{name}_reliability"))
         made.append(Illustration(path, "Reliability: below the diagonal predictions are more "
             "certain than right. ECE is the mean gap to it. " + seed))  # fmt: skip
     if trained:
-        path = figures.training_curves(trained, folder / f"{name}_training")
+        path = figures.training_curves(trained, place(folder, f"{name}_training"))
         made.append(Illustration(path, "Training: the terms of the loss, mean over each epoch and "
             "over an ensemble's members, and the validation error where there is such a set. "
             + seed))  # fmt: skip
@@ -84,7 +90,7 @@ def of_attacks(found, folder):
         records = list(attacked.records.values())
         labels = [tables.label_of(record["run"], run) for run, record in attacked.records.items()]
         runs = figures.make_runs(attacked.records, labels)
-        path = folder / f"{attacked.dataset}_{attacked.protocol}_{attacked.name}_{number}"
+        path = place(folder, f"{attacked.dataset}_{attacked.protocol}_{attacked.name}_{number}")
         caption = (
             f"{attacked.dataset.replace('_', ' ')}, {attacked.protocol} protocol: accuracy and "
             "relative entropy of the predictions against the size of the attack (Figures 3 and "
@@ -108,11 +114,11 @@ def of_shift(shifted, number, folder):
     records = list(shifted.records.values())
     runs = figures.make_runs(shifted.records, shifted.labels)
     name = f"{shifted.dataset}_{shifted.protocol}_shift_{number}"
-    path = figures.shift_curves(runs, records, folder / name)
+    path = figures.shift_curves(runs, records, place(folder, name))
     made = [Illustration(path, "The measures against the strength of the corruption, mean over "
         "its families.")]  # fmt: skip
     for measure in tables.BY_FAMILY:
-        path = figures.shift_families(runs, records, folder / f"{name}_{measure}", measure)
+        path = figures.shift_families(runs, records, place(folder, f"{name}_{measure}"), measure)
         caption = f"{MEASURES[measure]} against the strength of each family of corruptions."
         made.append(Illustration(path, caption[0].upper() + caption[1:], wide=True))
     return made
@@ -161,5 +167,5 @@ def _collect(run, name, caption, folder, wide=False):
 def _copy(source, name, caption, folder, wide=False):
     for suffix in (".png", ".pdf"):
         if source.with_suffix(suffix).exists():
-            shutil.copyfile(source.with_suffix(suffix), folder / f"{name}{suffix}")
-    return Illustration(folder / f"{name}.png", caption, wide)
+            shutil.copyfile(source.with_suffix(suffix), place(folder, f"{name}{suffix}"))
+    return Illustration(place(folder, f"{name}.png"), caption, wide)

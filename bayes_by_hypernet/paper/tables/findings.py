@@ -8,7 +8,7 @@ import json
 from typing import NamedTuple
 
 from bayes_by_hypernet.paper import attacks
-from bayes_by_hypernet.paper.tables.formats import DASH, format_markdown
+from bayes_by_hypernet.paper.tables.formats import DASH, format_markdown, markdown_escape
 from bayes_by_hypernet.paper.tables.runs import in_paper_order, label_of
 
 ATTACKS = "adversarial_*.json"  # in a run's folder, from launch/adversarial.py
@@ -139,7 +139,8 @@ def attacks_markdown(found: dict) -> str:
             f"{attacked.dataset}, {attacked.protocol} protocol. {attacked.title}: "
             f"{records[0]['num_images']:,} images, {records[0]['num_samples']} posterior samples."
         )
-        parts.append(f"{about}\n\n{format_markdown(*attack_table(labels, records))}")
+        table = format_markdown(*attack_table(labels, records))
+        parts.append(f"{markdown_escape(about)}\n\n{table}")
     return "\n\n".join(parts)
 
 

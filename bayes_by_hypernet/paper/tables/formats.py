@@ -1,5 +1,7 @@
 """Tables as plain text, Markdown and LaTeX, and marked blocks of a page."""
 
+import html
+
 DASH = "–"
 _LATEX = {c: f"\\{c}" for c in "%&_#${}"} | {
     "\\": r"\textbackslash{}",
@@ -32,8 +34,8 @@ def format_markdown(header, rows, num_labels=1) -> str:
 
 
 def markdown_escape(text) -> str:
-    """Returns `text` so that it stays within one cell of a Markdown table."""
-    return str(text).replace("|", r"\|")
+    """Returns `text` so that it stays within one cell of a Markdown table and is no markup."""
+    return html.escape(" ".join(str(text).splitlines()), quote=False).replace("|", r"\|")
 
 
 def format_latex(header, rows) -> str:
@@ -54,6 +56,7 @@ def _text_page(title, description, header, rows):
 
 
 def _markdown_page(title, description, header, rows):
+    title, description = markdown_escape(title), markdown_escape(description)
     return f"### {title}\n\n{description}\n\n{format_markdown(header, rows)}"
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bayes_by_hypernet.data.corruptions import NUM_STRENGTHS
 from bayes_by_hypernet.paper import schema
 from bayes_by_hypernet.paper.shift import MEASURES, RECORD_FILE, curve
-from bayes_by_hypernet.paper.tables.formats import format_markdown
+from bayes_by_hypernet.paper.tables.formats import format_markdown, markdown_escape
 from bayes_by_hypernet.paper.tables.runs import in_paper_order, label_of
 
 _FORMATS = {
@@ -120,7 +120,10 @@ def shift_markdown(found: dict) -> str:
     parts = []
     for shifted in find_shifts(found):
         shown = shifted.labels, list(shifted.records.values())
-        parts += [shifted.about, format_markdown(*shift_table(*shown), num_labels=2)]
+        parts += [
+            markdown_escape(shifted.about),
+            format_markdown(*shift_table(*shown), num_labels=2),
+        ]
         parts += [format_markdown(*shift_families_table(*shown, name)) for name in BY_FAMILY]
     return "\n\n".join(parts) or "No run has been measured on corrupted images."
 

@@ -111,20 +111,20 @@ def _check_kl(case, results):
     *arrays, total = results
     count, n = len(case.posterior), len(case.posterior[0])
     expected, bound, finite = 0.0, 0.0, True
-    for l, q in enumerate(case.posterior):
+    for piece, q in enumerate(case.posterior):
         if case.num_drawn:
             p = arrays.pop(0)
-            key = (case.key[0], (case.key[1] + l) % 2**32)
+            key = (case.key[0], (case.key[1] + piece) % 2**32)
             drawn = stream(key, case.counter, p.size).reshape(p.shape) * case.settings[0]
             # Sine and logarithm by series in float32, which may cancel; radii are below 6.
             _close(p, drawn, np.full(p.shape, 1e-5 * case.settings[0]), "draw")
         else:
-            p = case.inputs[count + l]
+            p = case.inputs[count + piece]
         logs, known, grad_q, grad_p, terms, tiny = kl(q, p)
         eps, least = float(np.finfo(q.dtype).eps), float(np.finfo(q.dtype).smallest_subnormal)
         expected += logs[:, known].sum()
-        # Distances, squares, quotient and logarithm round to a few units in the last place each, and
-        # so does a sum over n samples.
+        # Distances, squares, quotient and logarithm round to a few units in the last place
+        # each, and so does a sum over n samples.
         bound += eps * (8 + (2 + n) * np.abs(logs[:, known])).sum()
         bound += 2.0**-53 * q.shape[1] * np.abs(logs[:, known]).sum()  # and one over weights
         finite &= bool(known.all())
@@ -135,7 +135,7 @@ def _check_kl(case, results):
             if case.gradients & bit:
                 ours = arrays.pop(0)
                 wide = np.broadcast_to(tolerance, ours.shape)
-                _close(ours, gradient, wide, f"gradient {bit} of piece {l} ")
+                _close(ours, gradient, wide, f"gradient {bit} of piece {piece} ")
     if finite:
         bound += abs(expected) * eps
         assert abs(total - expected) <= bound, f"total {total}, the twin {expected} +- {bound}"

@@ -21,7 +21,7 @@ SANITIZERS = {
     "threads": ("-fsanitize=thread",),
 }
 OPTIONS = {
-    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_init_order=1:check_initialization_order=1",
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_init_order=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1",
 }
@@ -119,7 +119,7 @@ def available_sets():
 
 
 def reason_to_skip(kind, folder):
-    """Returns why a kind of sanitizers cannot be used, or None: compiles and runs an empty program."""
+    """Returns why sanitizers cannot be used, or None: compiles and runs an empty program."""
     compiler = build.find_compiler()
     if compiler is None:
         return "needs a C++ compiler"
