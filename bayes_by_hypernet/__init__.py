@@ -35,6 +35,7 @@ from bayes_by_hypernet.training.optimizer import FusedAdam
 if TYPE_CHECKING:  # the names in `_LAZY`, for editors and type checkers
     from bayes_by_hypernet import calibration, callbacks, data, decisions, likelihoods, metrics
     from bayes_by_hypernet.attacks import fast_sign_attack
+    from bayes_by_hypernet.divergences import entropy_kl
     from bayes_by_hypernet.paper.posterior import Posterior, load
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ _LAZY = {
     "callbacks": ("bayes_by_hypernet.callbacks", None),
     "data": ("bayes_by_hypernet.data", None),
     "decisions": ("bayes_by_hypernet.decisions", None),
+    "entropy_kl": ("bayes_by_hypernet.divergences", "entropy_kl"),
     "fast_sign_attack": ("bayes_by_hypernet.attacks", "fast_sign_attack"),
     "likelihoods": ("bayes_by_hypernet.likelihoods", None),
     "load": ("bayes_by_hypernet.paper.posterior", "load"),
@@ -67,6 +69,7 @@ __all__ = [
     "callbacks",
     "data",
     "decisions",
+    "entropy_kl",
     "export",
     "fast_sign_attack",
     "kernel_kl",

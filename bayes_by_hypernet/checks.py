@@ -86,6 +86,24 @@ def check_seed(value, name="seed", bits=32):
     return None if value is None else check_integer(name, value, 0, 2**bits - 1)
 
 
+def check_neighbours(name, num_samples, of=None):
+    """Refuses less than 2 samples for a KL that is estimated from nearest neighbours.
+
+    Args:
+        name: Of the argument, for the error.
+        num_samples: Integer.
+        of: The argument that holds the samples, where their number is none.
+    """
+    if check_integer(name, num_samples) < 2:
+        what = (
+            f"`{name}` must be at least 2" if of is None else f"`{of}` must hold at least 2 samples"
+        )
+        raise ValueError(
+            f"Argument {what}, since the estimate of the KL compares each sample with its nearest "
+            f"other. Received: {name}={num_samples}"
+        )
+
+
 def positive_integers(values):
     """Returns `values` as a tuple of int, or () unless they are positive integers."""
     try:

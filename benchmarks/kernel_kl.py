@@ -3,14 +3,15 @@
     python benchmarks/kernel_kl.py --json=benchmarks/kernel_kl.json
     python benchmarks/kernel_kl.py --num_samples 5 --num_weights 431080
 
-Every call draws its prior samples, as many as there are posterior samples:
+Every call of Eq. 2 draws its prior samples, as many as there are posterior samples:
 
 - plain: Eq. 2 with all differences in one tensor `(n, n, num_weights)`, autodiff and
   `tf.random.normal`, in a `tf.function`: the peer;
 - plain, XLA: the same with `jit_compile=True`;
 - TensorFlow: `implementation="tensorflow"`;
 - op, given prior: the C++ operation, on prior samples that TensorFlow draws;
-- op: the C++ operation, which draws them itself, as training does.
+- op: the C++ operation, which draws them itself, as training does;
+- entropy, TensorFlow and entropy, op: `bbh.entropy_kl`, which needs no prior samples.
 
 Medians; what stands in a line takes turns in one process. A dash: left out, since it would take
 gigabytes or some ten seconds. Memory is what a process of its own grows by during a call, at most,
@@ -56,6 +57,16 @@ def op(q, key):
     return nearest_neighbor_kl_to_prior([q], NormalPrior(), key, implementation="custom_op")
 
 
+def entropy_in_tensorflow(q, key):
+    del key
+    return bbh.entropy_kl(q, implementation="tensorflow")
+
+
+def entropy_op(q, key):
+    del key
+    return bbh.entropy_kl(q, implementation="custom_op")
+
+
 class Variant(NamedTuple):
     """A way to compute the estimate, up to so many differences: n * n * num_weights."""
 
@@ -82,8 +93,10 @@ VARIANTS = {
     "TensorFlow": Variant(tensorflow_form, 2e8),
     "op, given prior": Variant(op_given_prior, 1.1e10),
     "op": Variant(op),
+    "entropy, TensorFlow": Variant(entropy_in_tensorflow, 2e8),
+    "entropy, op": Variant(entropy_op),
 }
-OPS = ("op, given prior", "op")
+OPS = ("op, given prior", "op", "entropy, op")
 
 
 def parse_arguments():

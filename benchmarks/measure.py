@@ -136,9 +136,14 @@ def milliseconds(seconds):
     return median, f"{1000 * low:.1f} - {1000 * high:.1f}"
 
 
+def make_table(title, header, rows):
+    """Returns a table as files hold it."""
+    return {"title": title, "header": list(header), "rows": [list(map(str, row)) for row in rows]}
+
+
 def show(title, header, rows):
     """Prints a table; returns it as files hold it."""
-    table = {"title": title, "header": list(header), "rows": [list(map(str, row)) for row in rows]}
+    table = make_table(title, header, rows)
     print(f"\n{title}\n{hardware()}, TensorFlow {tf.__version__}\n")
     print(format_table(table["header"], table["rows"]), flush=True)
     return table

@@ -42,7 +42,7 @@ _SETTINGS = [
         "likelihood; default: 1."),
     flags.DEFINE_float("prior_stddev", None, "Of the normal prior; default: 1."),
     flags.DEFINE_enum("kl_estimator", None, KL_ESTIMATORS, "bbb: analytic (default), Eq. 2 weight "
-        "by weight (bbh's default) or jointly, adversarial."),
+        "by weight (bbh's default) or jointly, adversarial, entropy (docs/estimators.md)."),
     flags.DEFINE_integer("adversarial_weights", None, "Random weights that an adversarial estimate "
         "looks at; as many as there are: all; default: 65536, in the paper's protocol all."),
     flags.DEFINE_float("initial_log_variance", None, "bbb: where the log variances of the weights "

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 from bayes_by_hypernet import NormalPrior
 
@@ -28,6 +29,14 @@ class TestNormalPrior:
 
     def test_stddev_scales_the_standard_normal(self):
         np.testing.assert_array_equal(NormalPrior(2)((5,), KEY), 2 * NormalPrior()((5,), KEY))
+
+    @pytest.mark.parametrize("stddev", [1.0, 0.3])
+    def test_density(self, stddev):
+        weights = np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4)
+        log_prob = NormalPrior(stddev).log_prob(weights)
+        expected = stats.norm(0, stddev).logpdf(weights)
+        np.testing.assert_allclose(log_prob, expected, rtol=1e-5)  # float32
+        assert log_prob.dtype == tf.float32
 
     @pytest.mark.parametrize("stddev", [0, -1.0, float("nan")])
     def test_refuses_what_is_not_positive(self, stddev):

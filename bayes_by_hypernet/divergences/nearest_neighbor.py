@@ -8,13 +8,14 @@ import warnings
 import tensorflow as tf
 
 from bayes_by_hypernet import randomness
-from bayes_by_hypernet.checks import check_choice, refusal
-from bayes_by_hypernet.kernels import custom_kernel_kl, library, xla
+from bayes_by_hypernet.checks import check_choice
+from bayes_by_hypernet.divergences.matrices import as_matrices, joined, posterior_matrices
+from bayes_by_hypernet.kernels import custom_kernel_kl
 from bayes_by_hypernet.kernels import kernel_kl as tensorflow_kernel_kl
+from bayes_by_hypernet.kernels.implementation import IMPLEMENTATIONS, use_custom_op
 from bayes_by_hypernet.priors import NormalPrior
 
 ESTIMATORS = ("independent", "full")
-IMPLEMENTATIONS = ("auto", "custom_op", "tensorflow")
 
 
 def nearest_neighbor_kl(
@@ -84,15 +85,15 @@ def nearest_neighbor_kl(
         True
     """
     custom = _use_custom_op(estimator, implementation)
-    q = _posterior_matrices(posterior_samples)
-    p = _as_matrices("prior_samples", prior_samples)
+    q = posterior_matrices(posterior_samples)
+    p = as_matrices("prior_samples", prior_samples)
     _check_counts(q, p)
     p = [tf.cast(piece, q[0].dtype) for piece in p]
     if estimator == "full":
         return tensorflow_kernel_kl.full_kl(q, p)
     if custom:
         return custom_kernel_kl.independent_kl(q, p)
-    return tensorflow_kernel_kl.independent_kl(_joined(q), _joined(p))
+    return tensorflow_kernel_kl.independent_kl(joined(q), joined(p))
 
 
 def kernel_kl(
@@ -131,8 +132,7 @@ def nearest_neighbor_kl_to_prior(
     keys = [randomness.fold_in(key, i) for i in range(len(posterior_samples))]
     # A prior derived from it may draw otherwise.
     if type(prior) is NormalPrior and _use_custom_op(estimator, implementation):
-        q = _posterior_matrices(posterior_samples)
-        _check_counts(q, q)
+        q = posterior_matrices(posterior_samples)
         return custom_kernel_kl.independent_kl_normal_prior(q, keys, q[0].shape[0], prior.stddev)
     priors = [
         prior(samples.shape, key) for samples, key in zip(posterior_samples, keys, strict=True)
@@ -143,76 +143,17 @@ def nearest_neighbor_kl_to_prior(
 def _use_custom_op(estimator, implementation):
     """Whether the C++ operation computes the estimate; loads its library if so."""
     check_choice("estimator", estimator, ESTIMATORS)
-    check_choice("implementation", implementation, IMPLEMENTATIONS)
-    if implementation == "custom_op":
-        if estimator == "full":
-            raise ValueError(
-                "Argument `implementation` must be 'auto' or 'tensorflow' with estimator='full', "
-                "which has no C++ operation. Received: implementation='custom_op'"
-            )
-        return library.require() is not None
-    if implementation == "tensorflow" or estimator == "full":
-        return False
-    if library.choice() == "auto" and (xla.inside_xla() or _accelerators()):
-        return False
-    return library.load() is not None
-
-
-def _accelerators():
-    return tf.config.list_logical_devices("GPU") + tf.config.list_logical_devices("TPU")
-
-
-def _joined(pieces):
-    """One tensor `(samples, num_weights)`: a sum over many small tensors would cost more."""
-    return pieces[0] if len(pieces) == 1 else tf.concat(pieces, axis=1)
-
-
-def _as_matrices(name, samples):
-    """List of tensors `(samples, num_weights_l)` from a tensor or a list of tensors."""
-    if not (isinstance(samples, (list, tuple)) and all(hasattr(s, "shape") for s in samples)):
-        samples = [samples]  # a nested list of numbers is one tensor
-    if not samples:
-        raise ValueError(f"Argument `{name}` must hold at least one tensor. Received: {name}=[]")
-    matrices = []
-    try:
-        samples = [tf.convert_to_tensor(piece) for piece in samples]
-    except Exception as error:  # of the object's own conversion
-        allowed = "a dense tensor of floating-point numbers, or a list of them"
-        raise refusal(name, allowed, samples) from error
-    for piece in samples:
-        if not piece.dtype.is_floating:
-            raise ValueError(
-                f"Argument `{name}` must be floating-point. Received: dtype={piece.dtype.name}"
-            )
-        if not piece.shape.rank or piece.shape[0] is None:
-            raise ValueError(
-                f"Argument `{name}` must have a statically known number of samples, its first "
-                f"dimension. Received: shape={piece.shape}"
-            )
-        known = piece.shape[1:].num_elements()
-        width = tf.reduce_prod(tf.shape(piece)[1:]) if known is None else known
-        matrices.append(tf.reshape(piece, (piece.shape[0], width)))
-    if len({piece.shape[0] for piece in matrices}) > 1:
+    if estimator == "independent":
+        return use_custom_op(implementation)
+    if check_choice("implementation", implementation, IMPLEMENTATIONS) == "custom_op":
         raise ValueError(
-            f"Argument `{name}` must hold tensors with the same number of samples. "
-            f"Received: shapes={[tuple(piece.shape) for piece in samples]}"
+            "Argument `implementation` must be 'auto' or 'tensorflow' with estimator='full', "
+            "which has no C++ operation. Received: implementation='custom_op'"
         )
-    return matrices
-
-
-def _posterior_matrices(samples):
-    """`_as_matrices` of the posterior samples, in float64 where one of them is, else float32."""
-    pieces = _as_matrices("posterior_samples", samples)
-    dtype = tf.float64 if any(piece.dtype == tf.float64 for piece in pieces) else tf.float32
-    return [tf.cast(piece, dtype) for piece in pieces]
+    return False
 
 
 def _check_counts(q, p):
-    if q[0].shape[0] < 2:
-        raise ValueError(
-            "Argument `posterior_samples` must hold at least 2 samples, since Eq. 2 compares each "
-            f"sample with its nearest other. Received: num_samples={q[0].shape[0]}"
-        )
     if p[0].shape[0] < 1:
         raise ValueError(
             "Argument `prior_samples` must hold at least 1 sample. "

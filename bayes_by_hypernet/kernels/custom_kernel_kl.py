@@ -57,22 +57,22 @@ def _independent_kl_gradient(op, upstream, *unused):
         for_prior = library.load().bayes_by_hypernet_independent_kl_prior_gradient(
             posterior=q, prior=p
         )
-    return [upstream * _constant(g) for g in [*op.outputs[1:], *for_prior]]
+    return [upstream * constant_gradient(g) for g in [*op.outputs[1:], *for_prior]]
 
 
 @tf.RegisterGradient("BayesByHypernet>IndependentKlNormalPrior")
 def _independent_kl_normal_prior_gradient(op, upstream, *unused):
-    return [*(upstream * _constant(g) for g in op.outputs[1:]), None]  # None: the seeds
+    return [*(upstream * constant_gradient(g) for g in op.outputs[1:]), None]  # None: the seeds
 
 
 @tf.custom_gradient
-def _constant(gradient):
+def constant_gradient(gradient):
     """The gradient itself. Second derivatives raise: they would silently be zero."""
 
     def second_derivative(upstream):
         raise NotImplementedError(
-            "The C++ operation for the nearest-neighbour KL has no second derivative. Pass "
-            "implementation='tensorflow' to bbh.nearest_neighbor_kl, or set BBH_CPP_OPS=tensorflow."
+            "The C++ operations for estimates of the KL have no second derivative. Pass "
+            "implementation='tensorflow' to the estimate, or set BBH_CPP_OPS=tensorflow."
         )
 
     return tf.identity(gradient), second_derivative

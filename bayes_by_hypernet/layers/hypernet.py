@@ -3,7 +3,7 @@
 import keras
 
 from bayes_by_hypernet import priors
-from bayes_by_hypernet.checks import check_integer
+from bayes_by_hypernet.checks import check_integer, check_neighbours
 from bayes_by_hypernet.divergences import sampled_estimator
 from bayes_by_hypernet.hypernetworks import HIDDEN_UNITS
 from bayes_by_hypernet.kernels import library
@@ -21,7 +21,7 @@ class Hypernet(PosteriorWrapper):
     """Wraps any Keras layer or model: its weights become samples from hypernetworks (Section 2).
 
     In training every forward pass draws `num_samples` samples of z and so of the weights. All
-    enter the KL of Eq. 2, with as many fresh prior samples; the first one computes the outputs.
+    enter the KL, in Eq. 2 with as many fresh prior samples; the first one computes the outputs.
     The wrapper adds `factor * KL / num_train_examples`, in nats, to the loss; the factor is 1
     unless `bbh.callbacks.KLAnnealing` sets it. Outside training one fresh sample is used, so
     predictions vary from call to call: average them with `bbh.predict`.
@@ -42,9 +42,10 @@ class Hypernet(PosteriorWrapper):
         num_slices: Integer, slices of each tensor (`"sliced"`; None: the size of its output axis)
             or of all weights (`"single"`; None: see `SingleHypernetwork`).
         chunk_size, embedding_dim: Integers, of `"chunked"`.
-        kl_estimator: `"independent"`, `"full"` (joint over all weights of the wrapped layer), or
-            None for no KL.
-        prior: Callable `(shape, seed) -> samples`; None: standard normal.
+        kl_estimator: `"independent"`, `"full"` (joint over all weights of the wrapped layer),
+            `"entropy"` (`bbh.entropy_kl` in place of Eq. 2), or None for no KL.
+        prior: Callable `(shape, seed) -> samples`, for `"entropy"` an object with a density,
+            `log_prob(weights)`; None: standard normal.
         num_likelihood_samples: How many of the samples the batch is divided among.
         num_train_examples: Integer N; needed in training unless `kl_estimator` is None.
         pretrained: Whether w = w0 + G(z), with w0 the layer's values when it is wrapped. The
@@ -78,7 +79,7 @@ class Hypernet(PosteriorWrapper):
         (None, 10)
     """
 
-    KL_ESTIMATORS = ("independent", "full", None)
+    KL_ESTIMATORS = ("independent", "full", "entropy", None)
 
     def __init__(
         self,
@@ -107,20 +108,16 @@ class Hypernet(PosteriorWrapper):
             include, exclude, pretrained, num_samples, num_likelihood_samples, max_parameters
         )
         if kl_estimator is not None:
-            if self.num_samples < 2:
-                raise ValueError(
-                    "Argument `num_samples` must be at least 2, since Eq. 2 compares each sample "
-                    f"with its nearest other. Received: num_samples={num_samples}"
-                )
+            check_neighbours("num_samples", num_samples)
         settings = check_settings(architecture, noise, noise_dim, hidden_units)
         self.architecture, self.noise, self.noise_dim, self.hidden_units = settings
         self.num_slices = None if num_slices is None else check_integer("num_slices", num_slices, 1)
         self.chunk_size = check_integer("chunk_size", chunk_size, 1)
         self.embedding_dim = check_integer("embedding_dim", embedding_dim, 1)
-        self.prior = priors.get(prior)
+        self.prior = priors.get(prior, density=kl_estimator == "entropy")
         # By default the KL does not use the C++ operation inside XLA. BBH_CPP_OPS=custom_op
         # requires the operation, so XLA is disabled: `compile` reads this to set `jit_compile`.
-        forced = kl_estimator == "independent" and library.choice() == "custom_op"
+        forced = kl_estimator in ("independent", "entropy") and library.choice() == "custom_op"
         self.supports_jit = not forced and layer.supports_jit
 
     @property

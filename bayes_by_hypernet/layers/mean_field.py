@@ -10,6 +10,8 @@ from bayes_by_hypernet.layers.wrapper import PosteriorWrapper
 from bayes_by_hypernet.posteriors.gaussian import GaussianPosterior
 from bayes_by_hypernet.priors import NormalPrior
 
+_FROM_SAMPLES = ("independent", "full", "entropy")
+
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
 class MeanField(PosteriorWrapper):
@@ -23,8 +25,8 @@ class MeanField(PosteriorWrapper):
         layer: As in `Hypernet`.
         initial_log_variance: Log variances start at `N(initial_log_variance, 0.05^2)`.
         prior_stddev: Standard deviation of the normal prior, positive.
-        kl_estimator: `"analytic"`, or from `num_samples` samples `"independent"` or `"full"` (Eq.
-            2); None: no KL.
+        kl_estimator: `"analytic"`, or from `num_samples` samples `"independent"`, `"full"` (Eq. 2)
+            or `"entropy"` (`bbh.entropy_kl`); None: no KL.
         num_samples: Integer, samples of a KL that is estimated from samples.
         pretrained: Whether the prior is centred at the layer's own values, not at zero.
         include, exclude, num_likelihood_samples, num_train_examples, max_parameters, seed: As in
@@ -38,7 +40,7 @@ class MeanField(PosteriorWrapper):
         (None, 4)
     """
 
-    KL_ESTIMATORS = ("analytic", "independent", "full", None)
+    KL_ESTIMATORS = ("analytic", *_FROM_SAMPLES, None)
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class MeanField(PosteriorWrapper):
         check_choice("kl_estimator", kl_estimator, self.KL_ESTIMATORS)
         num_likelihood_samples = check_integer("num_likelihood_samples", num_likelihood_samples, 1)
         if num_samples is None:
-            num_samples = 5 if kl_estimator in ("independent", "full") else 1
+            num_samples = 5 if kl_estimator in _FROM_SAMPLES else 1
             num_samples = max(num_samples, num_likelihood_samples)
         super().__init__(layer, kl_estimator, num_train_examples, seed, **kwargs)
         self.set_posterior(
@@ -70,7 +72,7 @@ class MeanField(PosteriorWrapper):
 
     def make_posterior(self, names, shapes, values):
         estimator = None
-        if self.kl_estimator in ("independent", "full"):
+        if self.kl_estimator in _FROM_SAMPLES:
             estimator = sampled_estimator(self.kl_estimator, NormalPrior(self.prior_stddev))
         return GaussianPosterior(
             names,

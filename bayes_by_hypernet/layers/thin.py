@@ -106,9 +106,9 @@ class DenseHypernet(_ThinHypernet):
         hidden_units: Hidden units of the hypernetworks.
         num_slices: Integer that divides `units`; more than 1: the sliced hypernetwork of Table 1
             for the kernel (the bias stays unsliced).
-        kl_estimator: `"independent"`, `"full"` (joint over this layer's own weights), or None for
-            no KL.
-        prior: Callable `(shape, seed) -> samples`; None: standard normal.
+        kl_estimator: `"independent"`, `"full"` (joint over this layer's own weights), `"entropy"`,
+            or None for no KL.
+        prior: As in `Hypernet`.
         num_likelihood_samples: How many of the samples the batch is divided among.
         num_train_examples: Integer N; needed in training unless `kl_estimator` is None.
         max_parameters: As in `Hypernet`.

@@ -44,8 +44,8 @@ class BayesianModel(keras.Model):
         body: Keras model or wrapper with posteriors inside, called on the model's inputs.
         num_train_examples: Integer N; needed by `fit` where there is a KL.
         kl_estimator: Estimates the KL jointly from samples of all weights, in place of the layers'
-            own: `"independent"`, `"full"` or `"adversarial"` (the latter for `training.Trainer`
-            only); None: the sum over layers.
+            own: `"independent"`, `"full"`, `"entropy"` or `"adversarial"` (the latter for
+            `training.Trainer` only); None: the sum over layers.
         num_samples: Integer, samples of that estimate where layers do not give them.
         prior_stddev: Of the normal prior of that estimate.
         weight_decay_stddev: Standard deviation of the normal prior of kernels that are points, as

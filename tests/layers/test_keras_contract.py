@@ -45,7 +45,7 @@ CASES = {  # id: class, its arguments, shape of inputs, of outputs, whether mask
     ),
     "Hypernet": (
         WrappedGRU,
-        {"architecture": "chunked", "chunk_size": 16, **SMALL},
+        {"architecture": "chunked", "chunk_size": 16, "kl_estimator": "entropy", **SMALL},
         (4, 5, 2),
         (4, 3),
         True,

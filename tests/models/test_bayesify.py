@@ -321,6 +321,20 @@ class TestKL:
         kl = model.kl(model.sampled_parameters(KEY), KEY)
         np.testing.assert_allclose(kl, expected, rtol=1e-5)  # a float32 sum
 
+    @pytest.mark.parametrize("method", ["hypernet", "mean_field", "flipout"])
+    def test_the_entropy_estimate_trains_by_fit_and_is_saved(self, method, tmp_path):
+        model = _compiled(_small(method, kl_estimator="entropy"))
+        history = model.fit(IMAGES, LABELS, epochs=1, verbose=0).history
+        assert np.isfinite(history["kl_per_example"]).all()
+        model.save(tmp_path / "model.keras")
+        again = keras.models.load_model(tmp_path / "model.keras")
+        key = tf.constant([1, 2])
+        np.testing.assert_allclose(
+            again.kl(again.sampled_parameters(key), key),
+            model.kl(model.sampled_parameters(key), key),
+            rtol=1e-5,
+        )
+
     @pytest.mark.parametrize("method", ["hypernet", "flipout"])
     def test_the_adversarial_estimate_is_not_for_fit(self, method):
         model = _small(method, kl_estimator="adversarial")

@@ -10,7 +10,9 @@ from scipy import stats
 from bayes_by_hypernet.paper import posterior_statistics
 from bayes_by_hypernet.paper.posterior_statistics import (
     MODE_RISE,
+    effective_rank,
     independent_correlation,
+    marginal_kl,
     num_modes,
     weight_statistics,
 )
@@ -187,3 +189,37 @@ class NumModesTest(parameterized.TestCase):
     def test_mirrored_it_is_the_same(self):
         values = mixture(np.random.default_rng(11), 1000, [0, 4], [0.3, 0.7])
         self.assertEqual((num_modes(values), num_modes(1e6 - 1e4 * values)), (2, 2))
+
+
+class TestMarginalKL:
+    @pytest.mark.parametrize("mean, stddev, prior_stddev", [(0, 1, 1), (0, 8, 1), (0.3, 1e-3, 0.5)])
+    def test_of_normal_weights_is_the_exact_divergence(self, mean, stddev, prior_stddev):
+        samples = np.random.default_rng(0).normal(mean, stddev, (20_000, 50))
+        kl = marginal_kl(samples, prior_stddev)
+        exact = np.log(prior_stddev / stddev) - 0.5
+        exact += (stddev**2 + mean**2) / (2 * prior_stddev**2)
+        assert kl.shape == (50,)
+        # The docstring's bias of 0.003 and standard deviation of 0.006, for 50 weights; the mean of
+        # w^2 / 2, here at most 32, has a standard error of sqrt(2 / 20,000 / 50) of it.
+        assert abs(kl.mean() - exact) < 0.006 + 5 * stddev**2 / 2 * np.sqrt(2 / 20_000 / 50)
+        assert kl.std() < 0.01 + 2 * stddev**2 / 2 * np.sqrt(2 / 20_000)
+
+    def test_of_a_uniform_density(self):
+        # Entropy log 2, E[w^2] = 1 / 3; the spacings at the ends are the bias, 0.01.
+        kl = marginal_kl(np.random.default_rng(0).uniform(-1, 1, (20_000, 20)))
+        exact = 1 / 6 + 0.5 * np.log(2 * np.pi) - np.log(2)
+        np.testing.assert_allclose(kl.mean(), exact, atol=0.02)
+
+    def test_is_infinite_where_a_weight_does_not_vary(self):
+        assert np.isinf(marginal_kl(np.full((100, 1), 0.3)))
+
+
+class TestEffectiveRank:
+    def test_of_weights_on_a_line_is_one(self):
+        z = np.random.default_rng(0).normal(size=(200, 1))
+        np.testing.assert_allclose(effective_rank(3 + z * np.arange(1, 9)), 1.0, rtol=1e-9)
+
+    def test_counts_independent_directions_of_equal_width(self):
+        rng = np.random.default_rng(0)
+        samples = rng.normal(size=(20_000, 6)) @ np.linalg.qr(rng.normal(size=(30, 6)))[0].T
+        np.testing.assert_allclose(effective_rank(samples), 6, rtol=0.01)  # spectrum to 1 %

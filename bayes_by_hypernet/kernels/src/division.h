@@ -41,20 +41,45 @@ void append_tiles(const KernelKlTile<T>& piece, std::vector<KernelKlTile<T>>* ti
   }
 }
 
-// The sum over tiles: of the same parts in the same order whatever the number of threads.
+template <typename T>
+void append_tiles(const EntropyTile<T>& piece, std::vector<EntropyTile<T>>* tiles) {
+  for (int64_t first = 0; first < piece.stride; first += kTileWidth) {
+    EntropyTile<T> tile = piece;
+    tile.width = std::min(kTileWidth, piece.stride - first);
+    tile.samples += first;
+    tile.gradient += first;
+    tiles->push_back(tile);
+  }
+}
+
+// The sum of function(tile): of the same parts in the same order whatever the number of threads.
+template <typename Tile, typename Divide>
+double sum_over_tiles(double (*function)(const Tile&), const std::vector<Tile>& tiles,
+                      int64_t cost_of_weight, const Divide& divide) {
+  std::vector<double> sums(tiles.size());
+  const auto work = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) sums[i] = function(tiles[i]);
+  };
+  divide(static_cast<int64_t>(tiles.size()), kTileWidth * cost_of_weight, work);
+  double sum = 0;
+  for (const double part : sums) sum += part;
+  return sum;
+}
+
 template <typename T, typename Divide>
 double sum_over_tiles(const Functions<T>& functions, const std::vector<KernelKlTile<T>>& tiles,
                       const Divide& divide) {
   if (tiles.empty()) return 0;
-  std::vector<double> sums(tiles.size());
-  const auto work = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) sums[i] = functions.kernel_kl(tiles[i]);
-  };
   const int64_t n = tiles[0].num_posterior, m = tiles[0].num_prior;
-  divide(static_cast<int64_t>(tiles.size()), kTileWidth * (n * (n + m) / 16 + n + m), work);
-  double sum = 0;
-  for (const double part : sums) sum += part;
-  return sum;
+  return sum_over_tiles(functions.kernel_kl, tiles, n * (n + m) / 16 + n + m, divide);
+}
+
+template <typename T, typename Divide>
+double sum_over_tiles(const Functions<T>& functions, const std::vector<EntropyTile<T>>& tiles,
+                      const Divide& divide) {
+  if (tiles.empty()) return 0;
+  const int64_t n = tiles[0].num_samples;
+  return sum_over_tiles(functions.entropy_kl, tiles, n * (2 + n / 10), divide);
 }
 
 template <typename T, typename Divide>

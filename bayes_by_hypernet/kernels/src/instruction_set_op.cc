@@ -8,8 +8,10 @@
 namespace bbh {
 namespace {
 
-#define BBH_FUNCTIONS(name) \
-  Functions<T> { #name, name::kernel_kl, name::outer_product_adam, name::thin_product }
+#define BBH_FUNCTIONS(name)                                                             \
+  Functions<T> {                                                                        \
+    #name, name::kernel_kl, name::entropy_kl, name::outer_product_adam, name::thin_product \
+  }
 
 template <typename T>
 Functions<T> choose() {

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
-#include <new>
 #include <vector>
 
 #include "all_pairs.h"
@@ -14,6 +12,7 @@
 #include "simd.h"
 #include "sorted_sweep.h"
 #include "vectors.h"
+#include "workspace.h"
 
 namespace bbh {
 namespace BBH_ISA {
@@ -21,21 +20,6 @@ namespace {
 
 // Samples of both kinds up to which comparing each with each is faster than sorting (measured).
 constexpr int64_t kMaxUnsorted = 64;
-
-// Memory for `size` vectors that a thread keeps from call to call.
-template <typename T>
-Vector<T>* workspace(size_t size) {
-  struct Free {
-    void operator()(void* memory) const { ::operator delete(memory, std::align_val_t(64)); }
-  };
-  static thread_local std::unique_ptr<void, Free> memory;
-  static thread_local size_t allocated = 0;
-  if (size * kVectorBytes > allocated) {
-    memory.reset(::operator new(size * kVectorBytes, std::align_val_t(64)));
-    allocated = size * kVectorBytes;
-  }
-  return static_cast<Vector<T>*>(memory.get());
-}
 
 template <typename T, template <typename> class Search>
 double sum_over_blocks(const KernelKlTile<T>& tile, const T* prior, int64_t prior_stride) {

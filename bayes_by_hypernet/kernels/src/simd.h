@@ -30,6 +30,18 @@ struct KernelKlTile {
   T* prior_gradient;      // (m, width) of (m, stride), or null
 };
 
+// The same for the entropy of samples: with the cross-entropy to N(0, 1 / prior_precision) but for
+// its constants, or none at 0.
+template <typename T>
+struct EntropyTile {
+  int64_t num_samples;  // n
+  int64_t width;
+  int64_t stride;
+  T prior_precision;
+  const T* samples;  // (n, width) of (n, stride)
+  T* gradient;       // (n, width) of (n, stride)
+};
+
 // Adam on rows [first_row, last_row) of a matrix (rows, columns) whose gradient is left^T right,
 // with left (rank, rows) and right (rank, columns). `left_gradient` (rank, rows) becomes
 // right matrix^T, with the matrix as it was before.
@@ -55,6 +67,9 @@ struct Functions {
   const char* instruction_set;
   // Sum over samples and weights of log(to_prior / to_self), and its gradients divided by n.
   double (*kernel_kl)(const KernelKlTile<T>&);
+  // Sum over samples and weights of prior_precision w^2 / 2 - log(to_self), and its gradient divided
+  // by n.
+  double (*entropy_kl)(const EntropyTile<T>&);
   void (*outer_product_adam)(const OuterProductAdam<T>&);
   void (*thin_product)(const ThinProduct<T>&);
 };
@@ -68,6 +83,8 @@ const Functions<T>& functions();
   namespace name {                                                  \
   double kernel_kl(const KernelKlTile<float>&);                     \
   double kernel_kl(const KernelKlTile<double>&);                    \
+  double entropy_kl(const EntropyTile<float>&);                     \
+  double entropy_kl(const EntropyTile<double>&);                    \
   void outer_product_adam(const OuterProductAdam<float>&);          \
   void outer_product_adam(const OuterProductAdam<double>&);         \
   void thin_product(const ThinProduct<float>&);                     \

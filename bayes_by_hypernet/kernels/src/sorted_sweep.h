@@ -6,16 +6,16 @@
 
 #include <cstdint>
 #include <limits>
-#include <utility>
 #include <vector>
 
 #include "kernel_kl.h"
+#include "sorting_network.h"
 
 namespace bbh {
 namespace BBH_ISA {
 namespace {
 
-// A network sorts all lanes at once: which two places are compared does not depend on the values.
+// A network sorts all lanes at once.
 template <typename T>
 class SortedSweep {
  public:
@@ -73,26 +73,6 @@ class SortedSweep {
   };
 
   static constexpr T kInfinity = std::numeric_limits<T>::infinity();
-
-  // Pairs of places to compare and exchange in this order, for any count (Knuth, The Art of
-  // Computer Programming 3, Algorithm 5.2.2M).
-  static std::vector<std::pair<int32_t, int32_t>> merge_exchange(int64_t count) {
-    std::vector<std::pair<int32_t, int32_t>> pairs;
-    int64_t top = 1;
-    while (2 * top < count) top *= 2;
-    for (int64_t p = top; p > 0; p /= 2) {
-      int64_t r = 0, d = p;
-      for (int64_t q = top;; q /= 2) {
-        for (int64_t i = 0; i + d < count; ++i) {
-          if ((i & p) == r) pairs.emplace_back(i, i + d);
-        }
-        if (q == p) break;
-        d = q - p;
-        r = p;
-      }
-    }
-    return pairs;
-  }
 
   void sort(const Block<T>& block) {
     for (int64_t i = 0; i < count_; ++i) {
@@ -224,7 +204,7 @@ class SortedSweep {
   V* values_;
   I* places_;
   Neighbours* left_;
-  const std::vector<std::pair<int32_t, int32_t>> exchanges_;
+  const Exchanges exchanges_;
 };
 
 }  // namespace

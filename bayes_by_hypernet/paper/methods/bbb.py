@@ -23,8 +23,10 @@ class BayesByBackpropOptions(PriorOptions):
         prior_stddev: Standard deviation of the normal prior on every weight.
         initial_log_variance: Where the log variances of the weights start.
         forward: `"flipout"`, or `"reparameterization"`, the authors': one weight sample a batch.
-        kl_estimator: `"analytic"`, `"kernel_independent"`, `"kernel_full"` or `"adversarial"`.
-        num_kl_samples: Weight samples a step of the last three, with as many of the prior.
+        kl_estimator: `"analytic"`, `"kernel_independent"`, `"kernel_full"`, `"adversarial"` or,
+            which is not the paper's, `"entropy"`.
+        num_kl_samples: Weight samples a step of all but the first, in Eq. 2 with as many of the
+            prior.
         adversarial_weights: Random weights that each adversarial estimate looks at; None: all.
     """
 

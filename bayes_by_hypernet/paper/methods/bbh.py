@@ -32,10 +32,11 @@ class BayesByHypernetOptions(Options):
         noise: `"independent"` (a z for each weight tensor) or `"shared"` (one z; Table 2). None:
             independent, and shared for the single hypernetwork, which has one z by construction.
         noise_dim: Dimension d of z.
-        num_kl_samples: Samples n of z a step, all in the KL, with as many prior samples.
+        num_kl_samples: Samples n of z a step, all in the KL, in Eq. 2 with as many prior samples.
         num_likelihood_samples: How many of them enter the likelihood (ruling 11).
         prior_stddev: Standard deviation of the normal prior on every weight.
-        kl_estimator: `"kernel_independent"`, `"kernel_full"` (Eq. 2) or `"adversarial"`.
+        kl_estimator: `"kernel_independent"`, `"kernel_full"` (Eq. 2), `"adversarial"` or, which is
+            not the paper's, `"entropy"`.
         hidden_units: Hidden units of the hypernetworks.
         adversarial_weights: Random weights that each adversarial estimate looks at; None: all.
     """

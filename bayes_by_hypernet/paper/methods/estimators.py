@@ -1,12 +1,13 @@
 """The KL estimators that launchers name, and the settings of those from samples."""
 
-from bayes_by_hypernet.checks import check_choice, check_integer
+from bayes_by_hypernet.checks import check_choice, check_integer, check_neighbours
 
 # The launchers' names to the library's.
 SAMPLED_ESTIMATORS = {
     "kernel_independent": "independent",
     "kernel_full": "full",
     "adversarial": "adversarial",
+    "entropy": "entropy",
 }
 KL_ESTIMATORS = ("analytic", *SAMPLED_ESTIMATORS)
 
@@ -24,11 +25,7 @@ def discriminator(options, hidden_units):
 def check_estimator(options, allowed):
     """Checks the settings of a KL estimated from samples: those of `bbb` and `bbh`."""
     check_choice("kl_estimator", options.kl_estimator, allowed)
-    if check_integer("num_kl_samples", options.num_kl_samples) < 2:
-        raise ValueError(
-            "Argument `num_kl_samples` must be at least 2, since Eq. 2 compares each sample "
-            f"with its nearest other. Received: num_kl_samples={options.num_kl_samples}"
-        )
+    check_neighbours("num_kl_samples", options.num_kl_samples)
     if options.adversarial_weights is not None:
         check_integer("adversarial_weights", options.adversarial_weights, 1)
         if options.kl_estimator != "adversarial":

@@ -4,6 +4,7 @@ import numpy as np
 from harness import OPERATIONS, Case
 
 GUARD = 1e-8
+RELATIVE_GUARD, TINY = 1e-3, 1e-24  # of the entropy
 # Ends of vectors (2 to 16 weights), of tiles (1024), none and one.
 WIDTHS = (0, 1, 2, 3, 5, 8, 15, 16, 17, 33, 64, 100)
 WIDE = (1023, 1024, 1025, 2050)
@@ -49,6 +50,11 @@ def draw(rng, sets):
         "callers": int(rng.choice([1, 1, 1, 2, 3])),
         "offset": int(rng.integers(0, 4)),
     }
+    if operation == "entropy":
+        n = max(int(rng.choice(COUNTS)), 2)
+        pool = WIDTHS + WIDE if n < 10 else WIDTHS
+        q = [values(rng, (n, width), dtype, kind) for width in rng.choice(pool, rng.integers(1, 4))]
+        return Case("entropy", q, (float(rng.choice([0.0, 1.0, 4.0])),), **common)
     if operation in ("kl", "drawn_kl"):
         n, m = max(int(rng.choice(COUNTS)), 2), int(rng.choice(COUNTS))
         pool = WIDTHS + WIDE if n * (n + m) < 200 else WIDTHS
@@ -83,6 +89,8 @@ def check(case, results):
             _check_product(case, *results)
         elif case.operation == "adam":
             _check_adam(case, *results)
+        elif case.operation == "entropy":
+            _check_entropy(case, results)
         else:
             _check_kl(case, results)
 
@@ -135,6 +143,64 @@ def _check_kl(case, results):
         assert abs(total - expected) <= bound, f"total {total}, the twin {expected} +- {bound}"
     else:
         assert not np.isfinite(total), f"total {total} in spite of what is not finite"
+
+
+def _check_entropy(case, results):
+    *gradients, total = results
+    [precision], n = case.settings, len(case.inputs[0])
+    expected, bound, finite = 0.0, 0.0, True
+    for piece, (q, ours) in enumerate(zip(case.inputs, gradients, strict=True)):
+        terms, known, gradient, size = entropy(q, precision)
+        eps, least = float(np.finfo(q.dtype).eps), float(np.finfo(q.dtype).smallest_subnormal)
+        expected += terms[:, known].sum()
+        # As in `_check_kl`; squares of the weights, which the prior multiplies, may be far larger.
+        bound += eps * (8 + (4 + n) * np.abs(terms[:, known])).sum()
+        bound += 2.0**-53 * q.shape[1] * np.abs(terms[:, known]).sum()
+        finite &= bool(known.all())
+        tolerance = 8 * n * (eps * size + least / TINY)
+        tolerance = np.broadcast_to(np.where(known, tolerance, np.inf), q.shape)
+        _close(ours, gradient, tolerance, f"gradient of piece {piece} ")
+    if finite:
+        bound += abs(expected) * eps
+        assert abs(total - expected) <= bound, f"total {total}, the twin {expected} +- {bound}"
+
+
+def entropy(q, precision):
+    """What `EntropyTile` is computed from, distances in its precision and the rest in float64.
+
+    Returns:
+        The terms of the sum, of each sample and weight; for each weight whether it is a number in
+        the precision; the gradient; and the size of what it is a sum of.
+    """
+    n, dtype = len(q), q.dtype.type
+    wide = q.astype(np.float64)
+    centred = wide - wide[0] - (wide - wide[0]).mean(axis=0)
+    relative = (RELATIVE_GUARD / n) ** 2
+    guard = relative * (centred**2).mean(axis=0) + TINY
+    largest = np.abs(wide).max(axis=0)
+    known = n * largest**2 * (1 + precision) < float(np.finfo(dtype).max) / 64
+    terms, gradient = 0.5 * precision * wide**2, precision * wide / n
+    size = precision * largest / n
+    for i, sample in enumerate(q):
+        d = sample - q
+        distance = np.abs(d)
+        distance[i] = np.inf
+        nearest = distance.min(axis=0)
+        hit = distance == nearest
+        # Sorted, only the next sample and its equals share; one behind it whose distance rounds to
+        # the same does not.
+        for side in (hit & (d > 0), hit & (d < 0)):
+            least = np.where(side, wide, np.inf).min(axis=0)
+            known &= ~side.any(axis=0) | (least == np.where(side, wide, -np.inf).max(axis=0))
+        square = nearest.astype(np.float64) ** 2 + guard
+        scale = 1 / (n * square)
+        known &= scale > 4 * float(np.finfo(dtype).tiny) / relative
+        push = np.where(hit, d, 0).astype(np.float64) * scale / hit.sum(axis=0)
+        gradient[i] -= push.sum(axis=0)
+        gradient += push - scale * (relative / n) * centred
+        size = size + nearest * scale + scale * (relative / n) * np.abs(centred).max(axis=0)
+        terms[i] -= 0.5 * np.log(square)
+    return terms, known, gradient, size
 
 
 def kl(q, p):

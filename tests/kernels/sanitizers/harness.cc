@@ -33,7 +33,7 @@ BBH_DECLARE_DRAW(avx512)
 
 namespace {
 
-enum Operation : int64_t { kKl, kDrawnKl, kProduct, kAdam };
+enum Operation : int64_t { kKl, kDrawnKl, kProduct, kAdam, kEntropy };
 enum Gradients : int64_t { kPosterior = 1, kPrior = 2 };
 
 struct Case {
@@ -43,7 +43,7 @@ struct Case {
   int64_t columns;  // of matrices; else the number of pieces
   int64_t gradients;
   int64_t key[2], counter[2];
-  double settings[4];  // stddev; or alpha, beta_1, beta_2, epsilon
+  double settings[4];  // stddev; prior_precision; or alpha, beta_1, beta_2, epsilon
 };
 
 [[noreturn]] void fail(const char* what) {
@@ -59,8 +59,9 @@ struct Numerics {
 
 template <typename T>
 Numerics<T> numerics(int64_t instruction_set) {
-#define BBH_NUMERICS(name) \
-  return {{#name, name::kernel_kl, name::outer_product_adam, name::thin_product}, name::draw}
+#define BBH_NUMERICS(name)                                                                   \
+  return {{#name, name::kernel_kl, name::entropy_kl, name::outer_product_adam, name::thin_product}, \
+          name::draw}
   switch (instruction_set) {
 #ifdef BBH_WITH_GENERIC
     case 0: BBH_NUMERICS(generic);
@@ -154,6 +155,23 @@ Arrays<T> kernel_kl(const Case& a, const std::vector<int64_t>& widths, const Arr
 }
 
 template <typename T>
+Arrays<T> entropy(const Case& a, const std::vector<int64_t>& widths, const Arrays<T>& inputs) {
+  Arrays<T> results;
+  std::vector<EntropyTile<T>> tiles;
+  for (size_t l = 0; l < widths.size(); ++l) {
+    const int64_t width = widths[l];
+    results.emplace_back(a.n * width, a.offset);
+    append_tiles<T>({a.n, width, width, static_cast<T>(a.settings[0]), inputs[l].data(),
+                     results.back().data()},
+                    &tiles);
+  }
+  const auto functions = numerics<T>(a.instruction_set).functions;
+  results.emplace_back(1, a.offset);
+  *results.back().data() = static_cast<T>(sum_over_tiles(functions, tiles, Threads{a.threads}));
+  return results;
+}
+
+template <typename T>
 Arrays<T> product(const Case& a, const Arrays<T>& inputs) {
   Arrays<T> results;
   results.emplace_back(a.n * a.columns, a.offset);
@@ -190,7 +208,8 @@ Arrays<T> adam(const Case& a, const Arrays<T>& inputs) {
 
 template <typename T>
 void run(const Case& a, std::istream& in, std::ostream& out) {
-  const bool is_kl = a.operation == kKl || a.operation == kDrawnKl;
+  const bool is_kl =
+      a.operation == kKl || a.operation == kDrawnKl || a.operation == kEntropy;
   std::vector<int64_t> widths(is_kl ? a.columns : 0), sizes;
   in.read(reinterpret_cast<char*>(widths.data()), widths.size() * sizeof(int64_t));
   for (const int64_t width : widths) sizes.push_back(a.n * width);
@@ -208,7 +227,8 @@ void run(const Case& a, std::istream& in, std::ostream& out) {
   if (!in) fail("the cases end too early");
   std::vector<Arrays<T>> results(a.callers);
   const auto call = [&](int64_t caller) {
-    results[caller] = is_kl ? kernel_kl(a, widths, inputs)
+    results[caller] = a.operation == kEntropy ? entropy(a, widths, inputs)
+                      : is_kl                 ? kernel_kl(a, widths, inputs)
                       : a.operation == kProduct ? product(a, inputs)
                                                 : adam(a, inputs);
   };

@@ -25,7 +25,7 @@ OPTIONS = {
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1",
 }
-OPERATIONS = ("kl", "drawn_kl", "product", "adam")
+OPERATIONS = ("kl", "drawn_kl", "product", "adam", "entropy")
 # What the library compiles with, but for the optimisation: sanitized code takes minutes with -O3.
 _FLAGS = [flag for flag in build.FLAGS if not flag.startswith("-O")]
 _FLAGS += ["-g", "-pthread", "-DBBH_CHECKED", f"-I{build.SOURCE_DIRECTORY}"]
@@ -42,9 +42,10 @@ class Case:
     Attributes:
         operation: One of `OPERATIONS`.
         inputs: Arrays of one dtype. `kl`: the pieces of the posterior samples, then of the prior
-            samples; `drawn_kl`: the former; `product`: left and matrix; `adam`: left, right,
-            matrix, momentum and velocity.
-        settings: `drawn_kl`: stddev; `adam`: alpha, beta_1, beta_2 and epsilon.
+            samples; `drawn_kl`, `entropy`: the former; `product`: left and matrix; `adam`: left,
+            right, matrix, momentum and velocity.
+        settings: `drawn_kl`: stddev; `entropy`: prior_precision; `adam`: alpha, beta_1, beta_2 and
+            epsilon.
         num_drawn: Prior samples of `drawn_kl`.
         key, counter: Of the prior samples, two integers each.
         gradients: Which to ask for: 1 for posterior samples, 2 for prior samples, or 3.
@@ -72,7 +73,8 @@ class Case:
 
     @property
     def posterior(self):
-        return self.inputs if self.operation == "drawn_kl" else self.inputs[: len(self.inputs) // 2]
+        alone = self.operation in ("drawn_kl", "entropy")
+        return self.inputs if alone else self.inputs[: len(self.inputs) // 2]
 
     def shapes(self):
         """Returns the shapes of the results."""
@@ -92,7 +94,7 @@ class Case:
     def content(self):
         """Returns the case as bytes, as harness.cc reads it."""
         first = self.inputs[0]
-        if self.operation in ("kl", "drawn_kl"):
+        if self.operation in ("kl", "drawn_kl", "entropy"):
             m = self.num_drawn or len(self.inputs[-1])
             sizes = [len(first), m, len(self.posterior)]
             widths = [piece.shape[1] for piece in self.posterior]

@@ -30,7 +30,7 @@ class TestOptions:
         [
             ({"forward": "local"}, r"`forward` must be one of \('flipout', 'repar.*'local'"),
             ({"kl_estimator": "kernel"}, "`kl_estimator` must be one of.*'analytic'.*'kernel'"),
-            ({"num_kl_samples": 1}, "at least 2, since Eq. 2 compares.*num_kl_samples=1"),
+            ({"num_kl_samples": 1}, "at least 2, since the estimate.*num_kl_samples=1"),
             ({"prior_stddev": 0.0}, "`prior_stddev`.*positive"),
             ({"adversarial_weights": 8}, "for kl_estimator='adversarial' only.*'analytic'"),
             (

@@ -102,7 +102,7 @@ class TestOptions:
                 "`noise` must be \"shared\".*every weight from the same z.*noise='independent'",
             ),
             ({"noise_dim": 0}, "`noise_dim` must be at least 1. Received: noise_dim=0"),
-            ({"num_kl_samples": 1}, "at least 2, since Eq. 2 compares.*num_kl_samples=1"),
+            ({"num_kl_samples": 1}, "at least 2, since the estimate.*num_kl_samples=1"),
             ({"num_likelihood_samples": 6}, "between 1 and `num_kl_samples`=5.*samples=6"),
             ({"num_likelihood_samples": 0}, "`num_likelihood_samples` must be between.*samples=0"),
             ({"prior_stddev": 0.0}, "`prior_stddev`.*positive.*stddev=0.0"),
