@@ -11,6 +11,10 @@ ziamath.config.svg2 = False  # glyphs as paths: symbols would need ids that page
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Links that lead out of docs/, one level too far up for the site.
 FIGURES = re.compile(r"\]\(\.\./((?:\.\./)*results/)")
+# Links of words to files of the repository, which the site does not have.
+FILES = re.compile(
+    r"(?<!!)\[([^\]]+)\]\((?:\.\./)+(?:benchmarks|bayes_by_hypernet|flags|launch|results)/[^)]*\)"
+)
 # What pymdownx.arithmatex makes of $...$ and $$...$$.
 MATHEMATICS = re.compile(
     r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', flags=re.DOTALL
@@ -26,8 +30,8 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Makes links to figures, which are right in the repository, right in the site."""
-    return FIGURES.sub(r"](\1", markdown)
+    """Makes what is right in the repository right in the site: figures; other files are named."""
+    return FIGURES.sub(r"](\1", FILES.sub(r"\1", markdown))
 
 
 def on_page_content(content, page, config, files):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bayes_by_hypernet.checks import check_neighbours
+from bayes_by_hypernet.checks import check_neighbours, refusal
 
 
 def as_matrices(name, samples):
@@ -20,8 +20,13 @@ def as_matrices(name, samples):
         samples = [samples]  # a nested list of numbers is one tensor
     if not samples:
         raise ValueError(f"Argument `{name}` must hold at least one tensor. Received: {name}=[]")
+    try:
+        samples = [tf.convert_to_tensor(piece) for piece in samples]
+    except Exception as error:  # of the object's own conversion
+        allowed = "a dense tensor of floating-point numbers, or a list of them"
+        raise refusal(name, allowed, samples) from error
     matrices = []
-    for piece in map(tf.convert_to_tensor, samples):
+    for piece in samples:
         if not piece.dtype.is_floating:
             raise ValueError(
                 f"Argument `{name}` must be floating-point. Received: dtype={piece.dtype.name}"
