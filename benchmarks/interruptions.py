@@ -1,7 +1,7 @@
 """Stops runs at random moments, damages their files, compares how they end with an unbroken run.
 
     python benchmarks/interruptions.py --json=benchmarks/interruptions.json
-    python benchmarks/interruptions.py --stops=6 --damages=2       one run, in some minutes
+    python benchmarks/interruptions.py --stops=2 --damages=1 --methods=bbh      in a minute or two
 
 A run of `launch/mnist.py` on embedded digits, of a small hypernetwork or a small ensemble, is
 started and stopped six times: while it starts, twice while it trains, while it predicts, exports
@@ -189,12 +189,13 @@ def stop(command, phase, name, seconds, rng):
     }
 
 
-def stopped_run(method, folder, unbroken, seconds, seed):
-    """Stops one run six times and lets it end; returns a record of each stop."""
+def stopped_run(method, folder, unbroken, seconds, seed, num_stops):
+    """Stops one run up to six times and lets it end; returns a record of each stop."""
     rng, workdir = random.Random(seed), pathlib.Path(folder) / f"stopped-{seed}"
+    phases = [STOPS[i] for i in sorted(rng.sample(range(len(STOPS)), num_stops))]
     records = [
         stop(Command(method, workdir), phase, rng.choice(list(SIGNALS)), seconds[phase], rng)
-        for phase in STOPS
+        for phase in phases
     ]
     last = Command(method, workdir)
     ended = {"rerun_status": last.end(), "rerun_traceback": "Traceback" in last.text}
@@ -255,7 +256,7 @@ def damaged_run(method, folder, unbroken, seconds, seed):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stops", type=int, default=204, help="six for each run")
+    parser.add_argument("--stops", type=int, default=204, help="up to six for each run")
     parser.add_argument("--damages", type=int, default=60, help="damaged files")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
@@ -319,15 +320,17 @@ def main():
                 sys.exit(f"The unbroken run of {method} failed:\n{command.text}")
             unbroken[method] = outcome(pathlib.Path(folder) / method)
             seconds[method] = durations(command)
-        runs = [(stopped_run, i) for i in range(-(-arguments.stops // len(STOPS)))]
-        runs += [(damaged_run, i) for i in range(arguments.damages)]
+        whole, rest = divmod(arguments.stops, len(STOPS))
+        counts = [len(STOPS)] * whole + [rest] * bool(rest)
+        runs = [(stopped_run, i, (count,)) for i, count in enumerate(counts)]
+        runs += [(damaged_run, i, ()) for i in range(arguments.damages)]
         found = {stopped_run: [], damaged_run: []}
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             futures = {}
-            for number, (trial, i) in enumerate(runs):
+            for number, (trial, i, more) in enumerate(runs):
                 method = arguments.methods[number % len(arguments.methods)]
                 parts = (method, folder, unbroken[method], seconds[method], arguments.seed + i)
-                futures[pool.submit(trial, *parts)] = trial
+                futures[pool.submit(trial, *parts, *more)] = trial
             done = concurrent.futures.as_completed(futures)
             for future in tqdm.tqdm(done, total=len(futures), unit="run"):
                 found[futures[future]] += future.result()

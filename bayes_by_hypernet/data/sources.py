@@ -68,7 +68,7 @@ def resolve(
     """
     source = SOURCES[check_choice("real", real, tuple(SOURCES))]
     names = ("auto", real, EMBEDDED)
-    check_choice("name", name, (*names, source.stand_in.NAME))
+    check_choice("name", name, tuple(dict.fromkeys((*names, source.stand_in.NAME))))
     stand_in = (source.stand_in.NAME, source.stand_in.OUTLIER_NAME)
     if name in (EMBEDDED, source.stand_in.NAME):
         return Resolved(*stand_in, None)

@@ -198,3 +198,15 @@ def test_train_step_in_fit(tmp_path):
     assert all(_is_times(seconds, 2) for seconds in contents["fits"].values())
     assert rows[0][3] == "1.00" and all(float(row[3]) > 0 for row in rows)
     assert contents["steps"] == []
+
+
+@pytest.mark.slow
+def test_interruptions(tmp_path):
+    flags = ("--stops=2", "--damages=1", "--methods=bbh", "--jobs=2")
+    tables, contents = _report(tmp_path, "interruptions", *flags)
+    assert len(contents["stops"]) == 2 and len(contents["damages"]) == 1
+    for record in contents["stops"]:
+        assert not record["differences"] and not record["rerun_status"]
+        assert not record["traceback"] and not record["rerun_traceback"]
+    assert not contents["damages"][0]["traceback"] and not contents["damages"][0]["differences"]
+    assert [len(rows) > 0 for rows in tables] == [True, True]

@@ -32,7 +32,7 @@ class TestCache:
         path.write_bytes(damaged.get(damage, content))
         with caplog.at_level("WARNING"):
             assert cache.load_arrays(path) is None
-        assert f"{path} is damaged" in caplog.text
+        assert f"{str(path)!r} is damaged" in caplog.text
 
     def test_a_failed_write_keeps_the_old_file(self, arrays, tmp_path, monkeypatch):
         path = tmp_path / "arrays.npz"

@@ -161,6 +161,13 @@ CASES = [
     ),
     Case("nearest_neighbor_kl", bbh.nearest_neighbor_kl, _KL, may_be_nan=True, rtol=1e-5),
     Case("kernel_kl", bbh.kernel_kl, _KL, may_be_nan=True, rtol=1e-5),
+    Case(
+        "entropy_kl",
+        bbh.entropy_kl,
+        {"posterior_samples": QS, "prior": None, "implementation": "auto"},
+        may_be_nan=True,
+        rtol=1e-5,
+    ),
     Case("bayesify", _bayesify, _BAYESIFY),
     Case("bayesify", lambda model: bbh.bayesify(model), {"model": None}),
     Case("NormalPrior.call", bbh.NormalPrior(0.5), {"shape": (2, 3), "seed": (1, 2)}),
