@@ -1,4 +1,4 @@
-"""The numerics of the C++ operations under sanitizers; `fuzz.py` is the long form."""
+"""The numerics of the C++ operations under sanitizers; `random_cases.py` is the long form."""
 
 import pathlib
 import sys
@@ -6,8 +6,8 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-import fuzz  # noqa: E402
 import harness  # noqa: E402
+import random_cases  # noqa: E402
 
 
 @pytest.mark.slow
@@ -19,6 +19,6 @@ def test_random_cases(kind, tmp_path):
     # Races do not depend on the instruction set, and compiling takes most of the time.
     sets = sets if kind == "memory" else sets[-1:]
     program = harness.compile_harness(tmp_path, kind, sets)
-    counts, findings = fuzz.fuzz(program, sets, 200, 1, tmp_path)
+    counts, findings = random_cases.fuzz(program, sets, 200, 1, tmp_path)
     assert not findings, "\n".join(findings)
     assert set(counts) == set(harness.OPERATIONS)

@@ -1,7 +1,7 @@
 """Fuzzes the numerics of the C++ operations under sanitizers, against twins in NumPy.
 
-python tests/kernels/sanitizers/fuzz.py --cases=2000
-python tests/kernels/sanitizers/fuzz.py --cases=1000000 --seconds=600 --kinds=threads
+python tests/kernels/sanitizers/random_cases.py --cases=2000
+python tests/kernels/sanitizers/random_cases.py --cases=1000000 --seconds=600 --kinds=threads
 
 Exit status 1 if a sanitizer found something or a result differs.
 """
