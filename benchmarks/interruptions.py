@@ -151,7 +151,7 @@ def outcome(workdir):
         ]
         for path in sorted(workdir.glob("history*.jsonl"))
     }
-    with np.load(workdir / "predictions.npz") as file:
+    with np.load(workdir / "predictions.npz", allow_pickle=False) as file:
         predictions = {name: file[name].tobytes() for name in file.files}
     return {
         "results": {k: v for k, v in results.items() if k not in NOT_COMPARED},
