@@ -68,6 +68,8 @@ class TestKernelKL:
                 assert entry["peak_bytes"] > 0.9 * 4 * entry["num_samples"] * NUM_WEIGHTS
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_predict(tmp_path):
     [rows, calls], contents = _report(
         tmp_path,
@@ -89,6 +91,7 @@ def test_predict(tmp_path):
         assert all(_is_times(seconds, 2) for seconds in entry["seconds"].values())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_decisions(tmp_path):
     launcher, run = BENCHMARKS.parent / "launch" / "mnist.py", tmp_path / "a_run"
@@ -118,6 +121,7 @@ def test_decisions(tmp_path):
     assert intervals["method"] == "map" and abs(intervals["intervals"]["cqr"]["deviation"]) < 4
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_estimators(tmp_path):
     flags = ["--num_samples", "5", "--noise_dim", "2", "--architecture", "sliced", "--noise"]
@@ -140,6 +144,7 @@ def test_estimators(tmp_path):
     assert [(c["estimator"], c["seed"]) for c in again["cells"][3:]] == [("entropy", 1)]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_scaling(tmp_path):
     tables, contents = _report(
@@ -162,6 +167,7 @@ def test_scaling(tmp_path):
     assert [len(rows) for rows in tables] == [2, 1, 1]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_workers_trials(tmp_path):
     [rows], contents = _report(tmp_path, "workers_trials", "--trials", "worker killed")
@@ -174,6 +180,7 @@ def test_workers_trials(tmp_path):
     assert killed["difference"] == 0 and rows[1][-1] == "equal"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_train_step(tmp_path):
     [rows], contents = _report(
@@ -189,6 +196,7 @@ def test_train_step(tmp_path):
     assert [row[0] for row in rows] == ["BbH, single G"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_train_step_in_fit(tmp_path):
     flags = ("--rows", "bayesify", "--hidden_units", "4", "--repetitions=2", "--steps=2")

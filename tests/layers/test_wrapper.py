@@ -374,7 +374,7 @@ class TestSelection:
             ({"include": "dense_99"}, "`include` must name.*'first'.*matches none"),
             ({"exclude": kl.Conv2D}, "`exclude` must name.*matches none"),
             ({"include": "first", "exclude": "*"}, "no trainable variable"),
-            ({"include": 3}, "`include` and `exclude` must be names.*Received: 3"),
+            ({"include": 3}, "`include` must be names.*Received: include=3"),
         ],
     )
     def test_refuses_what_matches_nothing(self, kwargs, message):
