@@ -32,7 +32,7 @@ class SliceGenerator(keras.layers.Layer):
         compat.attach(self, {layer.name: layer for layer in self.hidden})
 
     def build(self, input_shape):
-        dim = input_shape[-1]
+        dim = _noise_dim(input_shape)
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: dim})
         shape = (None, dim + self.condition_dim)
         for layer in [*self.hidden, self.linear]:
@@ -79,6 +79,16 @@ class ChunkGenerator(SliceGenerator):
 
     def project_conditions(self, kernel):
         return ops.matmul(ops.cast(self.embeddings, kernel.dtype), kernel)
+
+
+def _noise_dim(shape):
+    """Returns d of the shape `(n, d)` of noise; ValueError where it is another one."""
+    dim = shape[-1] if isinstance(shape, (tuple, list)) and len(shape) == 2 else None
+    if not isinstance(dim, int) or dim < 1:
+        raise ValueError(
+            f"Argument `z` must be a tensor (n, d) of known d, at least 1. Received: shape={shape}"
+        )
+    return dim
 
 
 def check_noise(name, z, dtype):
