@@ -9,11 +9,11 @@ from bayes_by_hypernet.checks import check_flag
 from bayes_by_hypernet.likelihoods.base import (
     Likelihood,
     check_finite,
+    label_tensor,
     mean_over_positions,
     scaled_sum,
     sum_over_positions,
 )
-from bayes_by_hypernet.likelihoods.bernoulli import label_tensor
 from bayes_by_hypernet.likelihoods.predictions import Prediction
 from bayes_by_hypernet.perturbations import cross_entropy_margin, known_classes
 
