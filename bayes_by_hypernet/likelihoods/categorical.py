@@ -162,7 +162,9 @@ class Categorical(Likelihood):
 
 def is_distribution(labels, outputs):
     """Whether labels are probabilities of the classes, not class indices."""
-    return len(labels.shape) == len(outputs.shape) and labels.shape[-1] == outputs.shape[-1]
+    sizes = zip(labels.shape, outputs.shape, strict=False)
+    fits = all(a is None or b is None or a == b for a, b in sizes)
+    return fits and len(labels.shape) == len(outputs.shape)
 
 
 def class_indices(labels, outputs):

@@ -52,7 +52,7 @@ def _given(inputs):
     Keras makes tensors of arrays first. One that it can't is refused before that, as by each of
     Keras's own layers.
     """
-    if isinstance(inputs, np.ndarray):
+    if isinstance(inputs, (np.ndarray, np.generic)):
         try:
             tf.convert_to_tensor(inputs)
         except (TypeError, ValueError):
