@@ -246,7 +246,7 @@ def checked_clip(clip):
     try:
         low, high = (np.asarray(bound, np.float32) for bound in clip)
         increasing = bool((low < high).all())
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         increasing = False
     if not increasing:
         raise refusal("clip", "a least and a larger value, or None", clip)

@@ -139,7 +139,8 @@ def _generator(seed, family, index):
 
 def _checked(images):
     images = as_array("images", images)
-    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+    is_float = images.dtype.kind == "f" or images.dtype.name == "bfloat16"
+    if images.dtype != np.uint8 and not is_float:
         raise ValueError(
             "Argument `images` must hold floats in [0, 1] or uint8 in [0, 255]. "
             f"Received: dtype={images.dtype}"

@@ -190,7 +190,7 @@ CASES = [
     Case("NormalPrior.call", bbh.NormalPrior(0.5), {"shape": (2, 3), "seed": (1, 2)}),
     Case(
         "AuxiliaryNoise.call",
-        lambda num_samples: bbh.AuxiliaryNoise(seed=1)(None, num_samples=num_samples),
+        lambda num_samples: bbh.AuxiliaryNoise(seed=1)(None, num_samples=_given(num_samples)),
         {"num_samples": 3},
     ),
     _generator("HypernetworkKernel", kernel_shape=(3, 2)),
@@ -249,7 +249,7 @@ CASES = [
         "data.corruptions.corrupt",
         _corrupt,
         {"images": IMAGES, "family": "brightness", "strength": 2, "seed": 1},
-        rtol=1e-3,  # of half precision, in which the answer comes where the images do
+        rtol=1e-2,  # of half precision, in which the answer comes where the images do
     ),
     Case(
         "FusedAdam.apply_local", _local_step, {"gradients": np.array([0.5, -1.0])}, may_be_nan=True
