@@ -211,8 +211,8 @@ class FusedAdam(keras.optimizers.Adam):
         for index, gradient, variable in updates:
             if gradient is None and index not in self._updated_in_backward:
                 raise ValueError(
-                    "Argument `gradients` must hold a tensor for each variable. Received: none for "
-                    f"{variable.path!r}, the variable has no gradient."
+                    "Argument `gradients` must hold a tensor for each variable. Received: the "
+                    f"variable {variable.path!r} has no gradient"
                 )
             if gradient is not None:
                 _check_gradient(gradient, variable)
