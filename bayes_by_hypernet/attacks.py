@@ -127,7 +127,12 @@ class LossGradients:
         self._likelihood = likelihood
         self._signs = signs
         self._draw = tf.function(sampler.draw, reduce_retracing=True)
-        self._sum = compat.with_own_errors(tf.function(self._sum_samples, reduce_retracing=True))
+        # One for each rank of labels: TensorFlow would relax several to an unknown one.
+        self._sum_of_ranks = functools.cache(
+            lambda ranks: compat.with_own_errors(
+                tf.function(self._sum_samples, reduce_retracing=True)
+            )
+        )
 
     def __call__(self, x, y, num_samples, key, clip=None):
         """Returns the means, in the structure of `x`.
@@ -145,11 +150,12 @@ class LossGradients:
             keras.tree.map_structure(lambda array: _check_inside(array, clip), x)
         batches = list(zip(Inputs(x, None, batch_size), _cut(y, batch_size), strict=True))
         most = samples_per_chunk(self._sampler)
+        sum_samples = self._sum_of_ranks(tuple(labels.ndim for labels in keras.tree.flatten(y)))
         chunks = []
         for first in range(0, num_samples, most):
             count = tf.constant(min(most, num_samples - first))
             draws = self._draw(count, randomness.fold_in(key, first))
-            parts = [self._sum(*batch, draws, count) for batch in batches]
+            parts = [sum_samples(*batch, draws, count) for batch in batches]
             chunks.append([np.concatenate(values) for values in zip(*parts, strict=True)])
         *totals, log_scale = _combined(chunks)
         del log_scale
@@ -240,7 +246,7 @@ def checked_clip(clip):
     try:
         low, high = (np.asarray(bound, np.float32) for bound in clip)
         increasing = bool((low < high).all())
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         increasing = False
     if not increasing:
         raise refusal("clip", "a least and a larger value, or None", clip)
@@ -249,6 +255,12 @@ def checked_clip(clip):
 
 def _check_inside(array, clip):
     """Raises a ValueError where inputs lie outside `clip`: clipping would move them further."""
+    try:
+        for bound in clip:
+            np.broadcast_to(bound, array.shape[1:])
+    except ValueError:
+        allowed = f"a pair of numbers, or of arrays that broadcast to {array.shape[1:]}"
+        raise refusal("clip", allowed, clip) from None
     if array.dtype.kind == "f" and not ((array >= clip[0]) & (array <= clip[1])).all():
         raise ValueError(
             "Argument `x` must lie within `clip`. Received: values from "
@@ -264,6 +276,8 @@ def checked_labels(y, x):
     )
     as_labels = functools.partial(as_array, "y")
     y = keras.tree.map_structure(as_labels, y) if structured else as_labels(y)
+    if not keras.tree.flatten(y):
+        raise refusal("y", f"labels for each of {count} inputs", y)
     for labels in keras.tree.flatten(y):
         if labels.ndim < 1 or len(labels) != count or labels.dtype.kind not in "biuf":
             raise ValueError(

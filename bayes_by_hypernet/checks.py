@@ -46,7 +46,7 @@ def as_float(value):
 
 def check_choice(name, value, allowed):
     """Returns `value`; ValueError unless it is one of those allowed."""
-    value = str(value) if isinstance(value, str) else value  # np.str_, of a data frame
+    value = value.item() if isinstance(value, np.generic) else value  # of a data frame
     if not any(
         value is choice or (type(value) is type(choice) and value == choice) for choice in allowed
     ):

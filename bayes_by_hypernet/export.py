@@ -151,7 +151,7 @@ def export(
 
     Args:
         model: As for `bbh.predict`.
-        path: Folder to write.
+        path: Folder to write; it may be empty or hold another export, which is replaced.
         input_range: Pair of the least and largest input allowed, or None.
         pipeline: `Pipeline` from the images that are sent to the model's inputs, which the
             SavedModel then does by itself; None: it takes the model's inputs.
@@ -168,8 +168,8 @@ def export(
         `path`.
 
     Raises:
-        StorageError: If there is no room, or the folder can't be written; another export that was
-            there stays.
+        StorageError: If there is no room, or the folder holds other files or can't be written;
+            what was there stays.
         ValueError: If `input_range` is not a pair of increasing numbers, the model has no input
             shape, the likelihood does not fit its outputs, or the threshold is no number.
 
@@ -214,7 +214,7 @@ def export(
     module = ServedPosterior(sampler, found, specs, input_range, preprocess, abstention, limits)
     signatures = {"serving_default": module.serving_default, "serve": module.serve}
     num_bytes = sum(math.prod(v.shape) * v.dtype.size for v in module.parameters)
-    with files.new_folder(path, num_bytes) as folder:
+    with files.new_folder(path, "saved_model.pb", num_bytes) as folder:
         tf.saved_model.save(module, os.fspath(folder), signatures=signatures)
         _write_readme(folder, module, sampler, specs, input_range, limits)
     return path
@@ -224,8 +224,9 @@ def _checked_range(input_range):
     """Returns a pair of increasing floats, or None."""
     if input_range is None:
         return None
-    is_pair = isinstance(input_range, (tuple, list, np.ndarray)) and np.shape(input_range) == (2,)
-    low, high = map(as_float, input_range) if is_pair else (math.nan, math.nan)
+    pair = input_range.tolist() if isinstance(input_range, np.ndarray) else input_range
+    is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
+    low, high = map(as_float, pair) if is_pair else (math.nan, math.nan)
     if not low < high:
         raise refusal("input_range", "a pair of increasing numbers or None", input_range)
     return low, high

@@ -82,26 +82,39 @@ def write_arrays(path, arrays: dict, compressed: bool = False):
 
 
 @contextlib.contextmanager
-def new_folder(path, num_bytes=0):
+def new_folder(path, mark, num_bytes=0):
     """Yields a folder to fill, and puts it in place of `path` when the block has ended well.
 
     Args:
-        path: Of the folder; another folder there is deleted at the end.
+        path: Of the folder; another one there, empty or one that holds `mark`, is deleted at the
+            end.
+        mark: Name of a file that every such folder holds.
         num_bytes: Least size of what will be written.
 
     Raises:
-        StorageError: If there is no room, or `path` is a file, or can't be written.
+        StorageError: If there is no room, or `path` is a file or a folder of other things, or can't
+            be written.
     """
     path = pathlib.Path(os.path.realpath(path))
     require_folder(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path, num_bytes), _partial(path) as temporary:
+        _check_replaceable(path, mark)
+        temporary.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         yield temporary
         with _partial(path) as old:
             if path.exists():
                 os.rename(path, old)
             os.rename(temporary, path)
+
+
+def _check_replaceable(path, mark):
+    """Raises StorageError if `path` is a folder of other things than those that `mark` tells of."""
+    if os.path.isdir(path) and any(path.iterdir()) and not (path / mark).exists():
+        raise StorageError(
+            f"{os.fspath(path)!r} holds other files, which would be deleted: it has no {mark!r}. "
+            "Choose another folder, or delete what is there."
+        )
 
 
 @contextlib.contextmanager
@@ -137,8 +150,8 @@ def writing(path, num_bytes=0):
         path: What is written.
         num_bytes: How many bytes that takes, or at least takes; they must be free before it begins.
     """
-    check_room(path, num_bytes)
     try:
+        check_room(path, num_bytes)
         yield
     except StorageError:
         raise

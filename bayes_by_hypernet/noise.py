@@ -64,4 +64,7 @@ def check_num_samples(num_samples):
         return check_integer("num_samples", num_samples, 1)
     if not num_samples.dtype.is_integer or num_samples.shape.rank not in (0, None):
         raise refusal("num_samples", "an integer or a scalar tensor of integers", num_samples)
+    known = tf.get_static_value(num_samples)
+    if known is not None:
+        return check_integer("num_samples", int(known), 1)
     return tf.cast(num_samples, tf.int32)

@@ -88,7 +88,8 @@ CHECKPOINT_MINUTES = flags.DEFINE_float(
     "checkpoint_minutes", 5.0, "At most one checkpoint in this many minutes, besides the last.", 0.0
 )
 # Of `nan` no lower bound is true or false.
-flags.register_validator("checkpoint_minutes", lambda minutes: minutes >= 0, "must be at least 0")
+for _name in ("checkpoint_minutes", "worker_minutes"):
+    flags.register_validator(_name, lambda minutes: minutes >= 0, "must be at least 0")
 
 
 def settings():

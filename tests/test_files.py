@@ -58,19 +58,28 @@ class TestWrite:
 class TestNewFolder:
     def test_takes_the_old_ones_place_when_it_is_complete(self, tmp_path):
         (tmp_path / "a").mkdir()
-        (tmp_path / "a" / "old").touch()
-        with pytest.raises(KeyboardInterrupt), files.new_folder(tmp_path / "a") as folder:
+        (tmp_path / "a" / "mark").touch()
+        with pytest.raises(KeyboardInterrupt), files.new_folder(tmp_path / "a", "mark") as folder:
             (folder / "half").touch()
             raise KeyboardInterrupt
-        assert [path.name for path in tmp_path.rglob("*")] == ["a", "old"]
-        with files.new_folder(tmp_path / "a") as folder:
+        assert [path.name for path in tmp_path.rglob("*")] == ["a", "mark"]
+        with files.new_folder(tmp_path / "a", "mark") as folder:
             (folder / "new").touch()
         assert [path.name for path in tmp_path.rglob("*")] == ["a", "new"]
+
+    def test_never_deletes_a_folder_of_other_things(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "mine").touch()
+        for path in (tmp_path, "", "."):
+            with pytest.raises(files.StorageError, match="holds other files"):
+                with files.new_folder(path, "mark"):
+                    pass
+        assert (tmp_path / "mine").exists()
 
     def test_a_file_in_its_place_is_named(self, tmp_path):
         (tmp_path / "a").touch()
         with pytest.raises(files.StorageError, match="must be a folder and is a file"):
-            with files.new_folder(tmp_path / "a"):
+            with files.new_folder(tmp_path / "a", "mark"):
                 pass
 
 

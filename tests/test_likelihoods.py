@@ -109,6 +109,8 @@ class TestBernoulli:
         assert losses.shape == (5,)
         with pytest.raises(ValueError, match="shape of the outputs"):
             Bernoulli().call(tf.constant(self.labels), outputs)
+        with pytest.raises(ValueError, match="shape of the outputs"):
+            Bernoulli()(self.labels[:1, :1], outputs)  # of one example
 
 
 class TestLearnedNoise:

@@ -52,6 +52,7 @@ from scipy import ndimage
 
 from bayes_by_hypernet.checks import check_choice, check_integer
 from bayes_by_hypernet.data.examples import validate_images
+from bayes_by_hypernet.metrics.arrays import as_array
 
 NUM_STRENGTHS = 5
 _OUTSIDE = "nearest"  # SciPy's name for pixels from outside that repeat the edge
@@ -137,8 +138,9 @@ def _generator(seed, family, index):
 
 
 def _checked(images):
-    images = np.asarray(images)
-    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+    images = as_array("images", images)
+    is_float = images.dtype.kind == "f" or images.dtype.name == "bfloat16"
+    if images.dtype != np.uint8 and not is_float:
         raise ValueError(
             "Argument `images` must hold floats in [0, 1] or uint8 in [0, 255]. "
             f"Received: dtype={images.dtype}"

@@ -5,6 +5,9 @@ import hashlib
 
 import numpy as np
 
+from bayes_by_hypernet.checks import refusal
+from bayes_by_hypernet.metrics.arrays import as_array
+
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
@@ -111,7 +114,10 @@ def validate_images(images, name="images", input_shape=None):
         Traceback (most recent call last):
         ValueError: Argument `images` must have pixels in [0, 1] (divide bytes by 255). ...
     """
-    if np.ndim(images) != 4:
+    images = as_array(name, images)
+    if images.dtype.kind not in "biuf" and images.dtype.name != "bfloat16":
+        raise refusal(name, "an array of real numbers", images)
+    if images.ndim != 4:
         raise ValueError(
             f"Argument `{name}` must have rank 4, (N, H, W, C). Received: shape={np.shape(images)}"
         )

@@ -3,6 +3,7 @@
 import itertools
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from bayes_by_hypernet import compat
@@ -32,7 +33,7 @@ class SliceGenerator(keras.layers.Layer):
         compat.attach(self, {layer.name: layer for layer in self.hidden})
 
     def build(self, input_shape):
-        dim = input_shape[-1]
+        dim = _noise_dim(input_shape)
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: dim})
         shape = (None, dim + self.condition_dim)
         for layer in [*self.hidden, self.linear]:
@@ -81,13 +82,28 @@ class ChunkGenerator(SliceGenerator):
         return ops.matmul(ops.cast(self.embeddings, kernel.dtype), kernel)
 
 
+def _noise_dim(shape):
+    """Returns d of the shape `(n, d)` of noise; ValueError where it is another one."""
+    dim = shape[-1] if isinstance(shape, (tuple, list)) and len(shape) == 2 else None
+    if not isinstance(dim, int) or dim < 1:
+        raise ValueError(
+            f"Argument `z` must be a tensor (n, d) of known d, at least 1. Received: shape={shape}"
+        )
+    return dim
+
+
 def check_noise(name, z, dtype):
     """Returns noise `(n, d)`, numbers of any type, as a tensor of this dtype; ValueError else."""
+    allowed = "a dense tensor of real numbers, (n, d) with n >= 1: expected ndim=2"
     kind = keras.backend.standardize_dtype(z.dtype) if hasattr(z, "dtype") else None
-    if kind is None or not ("int" in kind or "float" in kind) or len(z.shape) != 2:
-        allowed = "a tensor of real numbers, (n, d): expected ndim=2"
+    is_dense = not isinstance(z, (tf.SparseTensor, tf.RaggedTensor))
+    is_real = kind is not None and ("int" in kind or "float" in kind)
+    if not (is_dense and is_real) or len(z.shape) != 2 or z.shape[0] == 0:
         raise refusal(name, allowed, z)
-    return ops.cast(z, dtype)
+    try:
+        return ops.cast(z, dtype)
+    except (TypeError, ValueError):  # SciPy's sparse arrays
+        raise refusal(name, allowed, z) from None
 
 
 def check_hidden_units(hidden_units):

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from bayes_by_hypernet.checks import check_flag, check_positive
-from bayes_by_hypernet.layers.kinds import real_inputs
+from bayes_by_hypernet.layers.kinds import dense_inputs, real_inputs
 
 
 @keras.saving.register_keras_serializable(package="bayes_by_hypernet")
@@ -48,6 +48,7 @@ class LearnedStddev(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, inputs_shape):
+        self.input_spec = dense_inputs(self.name, inputs_shape)
         self.log_stddev = self.add_weight(
             (inputs_shape[-1] if self.per_output else 1,),
             keras.initializers.Constant(math.log(self.initial_stddev)),

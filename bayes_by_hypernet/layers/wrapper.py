@@ -296,7 +296,7 @@ def _build_by_call(layer, args, kwargs):
 
 
 def _serializable(value):
-    values = value if isinstance(value, (list, tuple)) else [value]
-    if all(one is None or isinstance(one, str) for one in values):
-        return list(value) if isinstance(value, (list, tuple)) else value
+    several = isinstance(value, (list, tuple, set))
+    if all(one is None or isinstance(one, str) for one in (value if several else [value])):
+        return list(value) if several else value
     return keras.saving.serialize_keras_object(value)

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bayes_by_hypernet.checks import refusal
+
 
 class Likelihood(keras.losses.Loss):
     """p(y | x, w): how labels are distributed given the network's outputs.
@@ -30,6 +32,10 @@ class Likelihood(keras.losses.Loss):
     num_moments = 2
     num_sample_moments = 1
     averages_units = False
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        # Before Keras makes them float32, where what makes no tensor fails without a name.
+        return super().__call__(label_tensor(y_true), y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
         """Returns `-log p(y | x, w)` of each example and position, `(batch, ...)`, nats."""
@@ -124,6 +130,17 @@ class Likelihood(keras.losses.Loss):
 
 
 _OF_KERAS = ("name", "reduction", "dtype")  # settings of every Keras loss
+
+
+def label_tensor(labels):
+    """Returns labels as a dense tensor of numbers; ValueError where they are none."""
+    try:
+        tensor = tf.convert_to_tensor(labels)
+    except (TypeError, ValueError):  # sparse, ragged or no array
+        tensor = None
+    if tensor is None or tensor.dtype in (tf.string, tf.variant) or tensor.dtype.is_complex:
+        raise refusal("labels", "a dense array of real numbers", labels)
+    return tensor
 
 
 def check_finite(moments):

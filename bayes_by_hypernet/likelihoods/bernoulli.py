@@ -5,10 +5,11 @@ import numpy as np
 import tensorflow as tf
 
 from bayes_by_hypernet import metrics
-from bayes_by_hypernet.checks import check_flag, refusal
+from bayes_by_hypernet.checks import check_flag
 from bayes_by_hypernet.likelihoods.base import (
     Likelihood,
     check_finite,
+    label_tensor,
     mean_over_positions,
     scaled_sum,
     sum_over_positions,
@@ -142,17 +143,6 @@ def _entropy(probs):
     return -tf.math.xlogy(probs, probs) - tf.math.xlog1py(1 - probs, -probs)
 
 
-def label_tensor(labels):
-    """Returns labels as a dense tensor of numbers; ValueError where they are none."""
-    try:
-        tensor = tf.convert_to_tensor(labels)
-    except (TypeError, ValueError):  # sparse, ragged or no array
-        tensor = None
-    if tensor is None or tensor.dtype in (tf.string, tf.variant) or tensor.dtype.is_complex:
-        raise refusal("labels", "a dense array of real numbers", labels)
-    return tensor
-
-
 def like_outputs(labels, outputs):
     """Returns labels in the shape of the outputs; of a single unit the last axis may be missing.
 
@@ -165,7 +155,7 @@ def like_outputs(labels, outputs):
         labels = labels[..., tf.newaxis]
     if len(outputs.shape) == 1 and len(labels.shape) == 2 and labels.shape[-1] == 1:
         labels = labels[:, 0]
-    sizes = zip(labels.shape[1:], outputs.shape[1:], strict=False)
+    sizes = zip(labels.shape, outputs.shape, strict=False)
     fits = all(a is None or b is None or a == b for a, b in sizes)
     if len(labels.shape) != len(outputs.shape) or not fits:
         raise ValueError(

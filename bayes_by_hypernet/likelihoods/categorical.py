@@ -9,11 +9,11 @@ from bayes_by_hypernet.checks import check_flag
 from bayes_by_hypernet.likelihoods.base import (
     Likelihood,
     check_finite,
+    label_tensor,
     mean_over_positions,
     scaled_sum,
     sum_over_positions,
 )
-from bayes_by_hypernet.likelihoods.bernoulli import label_tensor
 from bayes_by_hypernet.likelihoods.predictions import Prediction
 from bayes_by_hypernet.perturbations import cross_entropy_margin, known_classes
 
@@ -162,7 +162,9 @@ class Categorical(Likelihood):
 
 def is_distribution(labels, outputs):
     """Whether labels are probabilities of the classes, not class indices."""
-    return len(labels.shape) == len(outputs.shape) and labels.shape[-1] == outputs.shape[-1]
+    sizes = zip(labels.shape, outputs.shape, strict=False)
+    fits = all(a is None or b is None or a == b for a, b in sizes)
+    return fits and len(labels.shape) == len(outputs.shape)
 
 
 def class_indices(labels, outputs):

@@ -68,6 +68,9 @@ def get(likelihood, from_logits=None):
 def of_loss(loss):
     """Returns the likelihood that a loss of Keras stands for; None where it stands for none.
 
+    Raises:
+        ValueError: If it is a string, and Keras has no loss of this name.
+
     Example:
         >>> bbh.likelihoods.of_loss("mse")
         Gaussian(stddev=None)
@@ -88,7 +91,11 @@ def of_loss(loss):
 
 def _function_of(loss):
     """Returns the function of a loss that is given by name, as an object, or as a function."""
-    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except (AttributeError, TypeError, ValueError):
+            raise refusal("loss", "a loss, or the name of one in keras.losses", loss) from None
     function = getattr(loss, "fn", loss)
     return function if hasattr(function, "__name__") else type(function)
 

@@ -132,7 +132,7 @@ def crps_samples(samples, targets, estimator="plain") -> float:
     # In order, x_(i) is the larger one of i - 1 pairs and the smaller one of n - i.
     weights = (2 * np.arange(1, n + 1) - n - 1).reshape(-1, *[1] * targets.ndim)
     pairs = n * n if estimator == "plain" else n * (n - 1)
-    spread = np.sum(weights * errors, axis=0) / pairs  # half of the mean distance
+    spread = np.sum(weights / pairs * errors, axis=0)  # half of the mean distance
     return float(np.mean(np.abs(errors).mean(axis=0) - spread))
 
 

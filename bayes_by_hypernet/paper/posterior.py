@@ -45,7 +45,7 @@ def load(run_directory: str | os.PathLike) -> "Posterior":
     if not isinstance(run_directory, (str, os.PathLike)):
         raise refusal("run_directory", "the path of a folder", run_directory)
     directory = pathlib.Path(run_directory)
-    config = read_config(directory)
+    config = read_config(directory) if os.path.isdir(directory) else None  # False: name too long
     if config is None:
         raise FileNotFoundError(
             f"Argument `run_directory` must be a folder that a launcher wrote to (--workdir). "

@@ -6,7 +6,13 @@ import warnings
 import keras
 import tensorflow as tf
 
-from bayes_by_hypernet.checks import check_at_least, check_between, check_flag, check_integer
+from bayes_by_hypernet.checks import (
+    check_at_least,
+    check_between,
+    check_flag,
+    check_integer,
+    refusal,
+)
 from bayes_by_hypernet.kernels import library, outer_product, xla
 
 # Arguments that `apply` honours and `apply_local` cannot: they change gradients or variables
@@ -196,8 +202,8 @@ class FusedAdam(keras.optimizers.Adam):
             variables: The Keras variables, of those that the optimiser was built with.
 
         Raises:
-            ValueError: If `updates_locally` is False or another variable has no gradient; nothing
-                is updated then.
+            ValueError: If `updates_locally` is False, another variable has no gradient, or one does
+                not fit its variable; nothing is updated then.
         """
         self._check_updates_locally("apply_local")
         indices = [self._get_variable_index(variable) for variable in variables]
@@ -205,9 +211,11 @@ class FusedAdam(keras.optimizers.Adam):
         for index, gradient, variable in updates:
             if gradient is None and index not in self._updated_in_backward:
                 raise ValueError(
-                    "Argument `gradients` must hold a tensor for each variable. Received: none for "
-                    f"{variable.path!r}, the variable has no gradient."
+                    "Argument `gradients` must hold a tensor for each variable. Received: the "
+                    f"variable {variable.path!r} has no gradient"
                 )
+            if gradient is not None:
+                _check_gradient(gradient, variable)
         # Update after all reads: a variable that is still being read is copied when written.
         # Grouped, since a graph with an edge from every gradient to every update grows with the
         # square of their number, to gigabytes for a thousand.
@@ -294,3 +302,18 @@ class FusedAdam(keras.optimizers.Adam):
             for value in (learning_rate, self.beta_1, self.beta_2, self.epsilon)
         )
         return rate, beta_1, beta_2, epsilon, beta_1**step, beta_2**step
+
+
+def _check_gradient(gradient, variable):
+    """Raises a ValueError unless a gradient is real numbers in the shape of its variable."""
+    try:
+        is_sparse = isinstance(gradient, tf.IndexedSlices)
+        dense = gradient if is_sparse else tf.convert_to_tensor(gradient)
+        fits = (dense.dtype.is_floating or dense.dtype.is_integer) and (
+            dense.shape.is_compatible_with(variable.shape)
+        )
+    except (TypeError, ValueError):  # no array of numbers
+        fits = False
+    if not fits:
+        allowed = f"a tensor of real numbers of shape {tuple(variable.shape)} for {variable.path!r}"
+        raise refusal("gradients", allowed, gradient)

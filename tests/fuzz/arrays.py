@@ -61,7 +61,7 @@ REFERENCES = {
         -np.mean(np.log(np.maximum(np.where(labels == 1, probs, 1 - probs), FLOOR)))
     ),
     "gaussian_nll": lambda mean, std, targets: np.mean(
-        0.5 * ((targets - mean) / std) ** 2 + np.log(std * np.sqrt(2 * np.pi))
+        0.5 * ((targets - mean) / std) ** 2 + np.log(std) + 0.5 * np.log(2 * np.pi)
     ),
     "crps_samples": lambda samples, targets, estimator: np.mean(
         np.abs(samples - targets).mean(0)

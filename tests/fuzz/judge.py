@@ -14,6 +14,7 @@ PACKAGE = bbh.__path__[0]
 KERAS = re.compile(
     r"Input \d+ (with name .* )?of layer .* is incompatible"
     r"|Only input tensors may be passed|Inputs to a layer should be tensors"
+    r"|Layer .* expects \d+ input\(s\), but it received \d+ input tensors"
 )
 
 

@@ -19,7 +19,7 @@ NAMES += ["kl_estimator", "adversarial_weights", "initial_log_variance", "forwar
 NAMES += ["max_stddev", "flow_units", "num_members", "batch_norm", "adversarial_epsilon"]
 NAMES += ["hidden_units", "num_predictive_samples", "temperature", "seed", "max_train_examples"]
 NAMES += ["workdir", "overwrite", "strategy", "steps_per_call", "checkpoint_minutes"]
-NAMES += ["data_dir", "notmnist_dir"]
+NAMES += ["data_dir", "notmnist_dir", "wait", "worker_minutes"]
 # With which method a flag has a meaning, where that is not `bbh`.
 METHOD = {"initial_log_variance": "bbb", "forward": "bbb", "rate": "dropout", "max_stddev": "mnf"}
 METHOD |= {"flow_units": "mnf", "num_members": "ensemble", "adversarial_epsilon": "ensemble"}

@@ -1,5 +1,7 @@
 """What is sent to a SavedModel: an answer, or an InvalidArgumentError that says what is wrong."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import bayes_by_hypernet as bbh
+from bayes_by_hypernet import files
 from bayes_by_hypernet.checks import described
 
 MAX_SAMPLES, MAX_BATCH = 50, 4
@@ -71,12 +74,19 @@ def test_arguments_of_export(name, monkeypatch, tmp_path):
     monkeypatch.setattr(tf.saved_model, "save", lambda *args, **kwargs: None)
     monkeypatch.setattr(bbh.export.__globals__["ServedPosterior"], "__init__", _nothing)
     monkeypatch.setitem(bbh.export.__globals__, "_write_readme", lambda *args: None)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # where a name like "a" leads to
+    (tmp_path / "here" / "mine").touch()
     for value in SCALARS:
         try:
-            bbh.export(model, **{"path": tmp_path, name: value})
+            bbh.export(model, **{"path": tmp_path / "model", name: value})
         except ValueError as error:
             assert f"`{name}`" in str(error) and "Received" in str(error), described(value)
+        except files.StorageError as error:  # names what can't be written
+            assert name == "path" and repr(os.path.realpath(value)) in str(error)
+    assert (tmp_path / "here" / "mine").exists()
 
 
 def _nothing(self, *args):
     self.serving_default = self.serve = None
+    self.parameters = []
