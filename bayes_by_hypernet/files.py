@@ -15,7 +15,6 @@ import shutil
 import zipfile
 
 import numpy as np
-import tensorflow as tf
 
 PARTIAL = ".partial-"  # begins the name of what is being written
 SLACK = 64 * 1024  # bytes: what a file system needs besides the contents
@@ -155,7 +154,7 @@ def writing(path, num_bytes=0):
         yield
     except StorageError:
         raise
-    except (OSError, tf.errors.OpError) as error:
+    except Exception as error:  # an OSError, or one of TensorFlow's that says the same
         number = _number(error)
         if number is None:
             raise
@@ -262,6 +261,9 @@ def _number(error):
     """Returns the `errno` of an error, of one of TensorFlow's by its words; None: it has none."""
     if isinstance(error, OSError):
         return error.errno
+    # By name: data sets are rendered without TensorFlow, which takes seconds to import.
+    if not any(kind.__name__ == "OpError" for kind in type(error).__mro__):
+        return None
     numbers = [*_FULL, *_READ_ONLY, *_GONE]
     return next((number for number in numbers if os.strerror(number) in str(error)), None)
 
