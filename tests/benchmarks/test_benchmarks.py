@@ -210,9 +210,9 @@ def test_train_step_in_fit(tmp_path):
 
 @pytest.mark.slow
 def test_interruptions(tmp_path):
-    flags = ("--stops=2", "--damages=1", "--methods=bbh", "--jobs=2")
+    flags = ("--stops=1", "--damages=1", "--methods=bbh", "--jobs=2")
     tables, contents = _report(tmp_path, "interruptions", *flags)
-    assert len(contents["stops"]) == 2 and len(contents["damages"]) == 1
+    assert len(contents["stops"]) == 1 and len(contents["damages"]) == 1
     for record in contents["stops"]:
         assert not record["differences"] and not record["rerun_status"]
         assert not record["traceback"] and not record["rerun_traceback"]
