@@ -48,9 +48,7 @@ def _write_idx_files(folder, monkeypatch, num=7):
 
 class TestResolve:
     def test_unknown_name(self):
-        with pytest.raises(
-            ValueError, match=r"one of \('auto', 'mnist', 'embedded'\).*'svhn'"
-        ):
+        with pytest.raises(ValueError, match=r"one of \('auto', 'mnist', 'embedded'\).*'svhn'"):
             data.resolve("svhn")
         with pytest.raises(ValueError, match=r"one of \('auto', 'cifar5', 'embedded', .*'mnist'"):
             data.resolve("mnist", real="cifar5")
