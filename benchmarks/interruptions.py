@@ -101,6 +101,7 @@ class Command:
         self.seconds = {STARTING: 0.0}  # at which each phase began
         self._began = time.monotonic()
         self._text = b""
+        self._has_ended = False
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -117,13 +118,14 @@ class Command:
                     if mark.encode() in self._text:
                         self.seconds.setdefault(phase, time.monotonic() - self._began)
                 self._changed.notify_all()
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
 
     def wait_for(self, phase):
         """Returns when a phase begins or the process has ended."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: phase in self.seconds or self.process.poll() is not None, TIMEOUT
-            )
+            self._changed.wait_for(lambda: phase in self.seconds or self._has_ended, TIMEOUT)
 
     def end(self):
         """Returns the exit status, after the process has ended by itself."""
