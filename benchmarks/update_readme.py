@@ -13,7 +13,7 @@ from bayes_by_hypernet.paper.tables.formats import format_markdown
 
 FOLDER = pathlib.Path(__file__).parent
 REPOSITORY = FOLDER.parent
-IN_DOCS = ("choosing", "decisions", "estimators", "interruptions", "scaling", "workers")
+IN_DOCS = ("choosing", "decisions", "estimators", "scaling", "workers")
 PAGES = (FOLDER / "README.md", *(REPOSITORY / "docs" / f"{name}.md" for name in IN_DOCS))
 
 # Of the table of costs: method, run in results/mnist/quick, row of train_step.json, case of

@@ -22,7 +22,6 @@ def test_pages_show_the_committed_numbers():
     names = [
         "decisions",
         "estimators",
-        "interruptions",
         "kernel_kl",
         "predict",
         "scaling",
