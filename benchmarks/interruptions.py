@@ -315,6 +315,10 @@ def damage_rows(damages):
 
 def main():
     arguments = parse_arguments()
+    # What is ignored here is ignored by the runs too: SIGINT in a shell's background job, SIGHUP
+    # under nohup. A run would then end before the next stop.
+    signal.signal(INT, signal.default_int_handler)
+    signal.signal(HUP, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as folder:
         unbroken, seconds = {}, {}
         for method in arguments.methods:
