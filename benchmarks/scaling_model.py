@@ -148,7 +148,9 @@ def two_processes():
                 command = [sys.executable, launcher, *flags, f"--workdir={folder}/{number}"]
                 environment = {**os.environ, "TF_CONFIG": config}
                 processes.append(subprocess.Popen(command, env=environment))
-            assert [process.wait() for process in processes] == number * [0]
+            statuses = [process.wait() for process in processes]
+            if any(statuses):
+                sys.exit(f"A run on {number} workers failed: exit statuses {statuses}")
             results = json.loads(pathlib.Path(folder, str(number), "results.json").read_text())
             found[str(number)] = results["ms_per_step"]
     return found

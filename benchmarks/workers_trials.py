@@ -126,7 +126,10 @@ def parameters(folder):
 
 def difference(first, second):
     """Returns the largest difference of two sets of parameters."""
-    assert first.keys() == second.keys()
+    if first.keys() != second.keys():
+        raise ValueError(
+            f"Two runs differ in their variables: {sorted(first.keys() ^ second.keys())}"
+        )
     return max(
         float(np.max(np.abs(first[name].astype(float) - second[name].astype(float)), initial=0))
         for name in first
